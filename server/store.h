@@ -1,0 +1,123 @@
+/* store.h - what must survive: tasks, tokens, devices, and the records of the
+ * rounds.  SQLite (WAL, synchronous=FULL) is the only truth about what counts.
+ *
+ * One writing connection, owned by the coordinator thread; any number of
+ * readers, one per HTTP worker.  SQL and file paths stay behind these calls.
+ * A failing commit is final: the caller ends the process before any effect.
+ */
+#ifndef PF_STORE_H
+#define PF_STORE_H
+
+#include "crypto.h"
+#include "log.h"
+#include "round.h"
+
+struct pf_store;
+struct pf_store_reader;
+
+/* Opens or creates DIR/pocketfed.db. UNSUPPORTED when its user_version is
+ * newer than this program knows, PROOF when application_id is another's. */
+enum pocketfed_status pf_store_open(const char *dir, const struct pf_log *log,
+                                    struct pf_store **out,
+                                    struct pf_error *err);
+void pf_store_close(struct pf_store *s); /* checkpoints the WAL; NULL fine */
+
+struct pf_store_task {
+    int64_t id;
+    char name[PF_TASK_NAME_MAX + 1];
+    struct pf_buf file;      /* task file as given; owned by the visitor's
+                                caller during the visit only */
+    uint8_t plan[32];        /* digest; the bytes are an object */
+    uint8_t plan_signature[64];
+    uint8_t initial_model[32];
+    int64_t created_ms;      /* wall clock, for people */
+};
+
+/* At start: every task, then its records in the order they were written. */
+struct pf_store_visitor {
+    void *ctx;
+    enum pocketfed_status (*task)(void *ctx, const struct pf_store_task *t,
+                                  struct pf_error *err);
+    enum pocketfed_status (*record)(void *ctx, int64_t task,
+                                    const struct pf_record *rec,
+                                    struct pf_error *err);
+};
+enum pocketfed_status pf_store_load(struct pf_store *s,
+                                    const struct pf_store_visitor *v,
+                                    struct pf_error *err);
+/* The largest at_ms of any record: where the daemon's clock goes on. */
+int64_t pf_store_clock(struct pf_store *s);
+
+/* One transaction per batch. Any failure is final. */
+enum pocketfed_status pf_store_begin(struct pf_store *s, struct pf_error *err);
+enum pocketfed_status pf_store_commit(struct pf_store *s, struct pf_error *err);
+
+/* What a round cost, known to the coordinator, not to the engine. */
+struct pf_round_counters {
+    uint64_t late, refused, bytes_up, bytes_down;
+};
+/* Inside a transaction: writes one record (counters with CLOSED, PUBLISHED and
+ * ABANDONED; else NULL). */
+enum pocketfed_status pf_store_record(struct pf_store *s, int64_t task,
+                                      const struct pf_record *rec,
+                                      const struct pf_round_counters *counters,
+                                      struct pf_error *err);
+/* Inside a transaction. EXISTS when the name is taken. Sets t->id. */
+enum pocketfed_status pf_store_task_add(struct pf_store *s,
+                                        struct pf_store_task *t,
+                                        struct pf_error *err);
+enum pocketfed_status pf_store_token_add(struct pf_store *s, int64_t task,
+                                         const uint8_t hash[32], uint64_t uses,
+                                         int64_t expires_ms, int has_ordinal,
+                                         uint64_t ordinal, const char *label,
+                                         struct pf_error *err);
+struct pf_device {
+    uint8_t id[PF_DEVICE_LEN];
+    uint64_t ordinal;
+    enum pf_key_alg alg;
+    uint8_t key[PF_PUBLIC_MAX];
+    size_t key_len;
+    int revoked;
+    char label[PF_LABEL_MAX + 1];
+};
+/* Spends one use of the token for this key, unless the key has spent one
+ * already (then the same device again: *again = 1). REFUSED with *why
+ * (token-unknown, -expired, -used, ordinal-taken). d's id, alg, key, label are
+ * given; ordinal is set: the token's, else the smallest free one. now_ms is
+ * the wall clock (tokens expire by it). */
+enum pocketfed_status pf_store_enrol(struct pf_store *s, int64_t task,
+                                     const uint8_t token_hash[32],
+                                     int64_t now_ms, struct pf_device *d,
+                                     int *again, struct pf_problem *why,
+                                     struct pf_error *err);
+/* Digests of objects that any task still needs (plans, initial models, the
+ * newest keep.models models of each task, the base of the open round). */
+enum pocketfed_status pf_store_needed(struct pf_store *s, int64_t task,
+                                      uint32_t keep_models,
+                                      void (*visit)(void *ctx,
+                                                    const uint8_t digest[32]),
+                                      void *ctx, struct pf_error *err);
+
+/* Readers: committed data only. Not shared between threads. */
+enum pocketfed_status pf_reader_open(struct pf_store *s,
+                                     struct pf_store_reader **out,
+                                     struct pf_error *err);
+void pf_reader_close(struct pf_store_reader *r);
+/* NOT_FOUND when the device is not enrolled in the task. */
+enum pocketfed_status pf_reader_device(struct pf_store_reader *r, int64_t task,
+                                       const uint8_t id[PF_DEVICE_LEN],
+                                       struct pf_device *out);
+uint64_t pf_reader_n_devices(struct pf_store_reader *r, int64_t task);
+/* The committed acknowledgement of (task, round, device). */
+enum pocketfed_status pf_reader_ack(struct pf_store_reader *r, int64_t task,
+                                    uint64_t round,
+                                    const uint8_t id[PF_DEVICE_LEN],
+                                    struct pf_ack *out);
+/* Ended and open rounds with number > since, ascending, at most `max`. */
+enum pocketfed_status pf_reader_rounds(struct pf_store_reader *r, int64_t task,
+                                       uint64_t since, size_t max,
+                                       void (*visit)(void *ctx,
+                                           const struct pf_round_status *rs),
+                                       void *ctx);
+
+#endif
