@@ -14,8 +14,8 @@
 
 struct pf_codec {
     const char *name;
-    uint8_t id;    /* on the wire; never reused */
-    size_t block;  /* decode's `first` must be a multiple of it */
+    uint8_t id;   /* on the wire; never reused */
+    size_t block; /* decode's `first` must be a multiple of it */
     /* Bytes that encode makes at most; SIZE_MAX on overflow. */
     size_t (*max_bytes)(size_t dim);
     /* Appends the encoding of x[0..dim). NON_FINITE, LIMIT (a value too large
@@ -29,6 +29,9 @@ struct pf_codec {
                                     uint64_t seed, size_t first, size_t n,
                                     float *out);
 };
+
+/* The rows, each in the file of its name. */
+extern const struct pf_codec pf_codec_f32, pf_codec_f16;
 
 const struct pf_codec *pf_codec_find(const char *name); /* NULL: none */
 const struct pf_codec *pf_codec_by_id(uint8_t id);      /* NULL: none */
