@@ -18,14 +18,15 @@ struct pf_partition {
 };
 
 /* text: "iid", "shards:K" (sort by label, K shards a client: McMahan 2017),
- * "dirichlet:A" (label proportions per client ~ Dir(A): Hsu 2019), A > 0.
- * CONFIG with the accepted forms for anything else. */
-enum pocketfed_status pf_partition_make(const char *text,
-                                        const uint8_t *labels, uint32_t n,
-                                        uint32_t n_clients, uint64_t seed,
-                                        struct pf_partition *out,
+ * "dirichlet:A" (label proportions per client ~ Dir(A), equally many examples:
+ * Hsu 2019), 0.001 <= A <= 1e6.  labels: n of them; NULL will do for iid.
+ * CONFIG with the accepted forms for anything else, or when there are more
+ * clients (or shards) than examples. On success the caller frees *out. */
+enum pocketfed_status pf_partition_make(const char *text, const uint8_t *labels,
+                                        uint32_t n, uint32_t n_clients,
+                                        uint64_t seed, struct pf_partition *out,
                                         struct pf_error *err);
-void pf_partition_free(struct pf_partition *p);
+void pf_partition_free(struct pf_partition *p); /* zeroed is fine */
 /* The accepted forms, for help texts: "iid|shards:K|dirichlet:A". */
 const char *pf_partition_forms(void);
 
