@@ -31,6 +31,12 @@ enum pocketfed_status pf_buf_addf(struct pf_buf *b, const char *fmt, ...)
 uint8_t *pf_buf_extend(struct pf_buf *b, size_t n);
 /* Zero bytes up to the next multiple of `align` (a power of two) of len. */
 enum pocketfed_status pf_buf_pad(struct pf_buf *b, size_t align);
+/* The first failure of a chain of appends, or OK. */
+static inline enum pocketfed_status pf_buf_status(const struct pf_buf *b)
+{
+    return b->status;
+}
+/* The content as a string; borrowed until the next append. */
 static inline const char *pf_buf_str(const struct pf_buf *b)
 {
     return b->data ? (const char *)b->data : "";

@@ -28,7 +28,9 @@ enum pf_json_type {
     PF_JSON_ENUM,   /* int index into names[] <-> string */
     PF_JSON_OBJECT, /* nested struct described by `fields` */
     PF_JSON_STRINGS, /* char[count][size], number of entries at count_offset */
-    PF_JSON_RAW,    /* struct pf_buf: any JSON value, kept as compact text */
+    PF_JSON_RAW,    /* struct pf_buf: any JSON value, kept as compact text of
+                       at most its max bytes (PF_JSON_MAX_TEXT when that is 0);
+                       the owner of the struct frees it; empty: not written */
 };
 
 /* Storage of PF_JSON_BASE64URL: declare as struct { size_t len; uint8_t
@@ -66,6 +68,7 @@ enum pf_json_unknown {
  * defaults first. MALFORMED (not JSON, wrong type, bad value), LIMIT (text
  * longer than PF_JSON_MAX_TEXT or too deep), NO_MEMORY. */
 #define PF_JSON_MAX_TEXT (4u << 20)
+#define PF_JSON_MAX_VALUES (1u << 18) /* a value takes 64 bytes of tree */
 enum pocketfed_status pf_json_decode(const struct pf_json_field *fields,
                                      enum pf_json_unknown unknown,
                                      const char *text, size_t len, void *out,

@@ -128,9 +128,9 @@ static double log_gamma_number(const struct pf_rng *r, uint64_t *at, double a)
         if (v <= 0.0)
             continue;
         v = v * v * v;
-        if (pf_log(u) < 0.5 * x * x + d - d * v + d * pf_log(v)) {
+        if (pf_ln(u) < 0.5 * x * x + d - d * v + d * pf_ln(v)) {
             u = 1.0 - pf_rng_double(r, (*at)++);
-            return pf_log(d * v) + pf_log(u) / a;
+            return pf_ln(d * v) + pf_ln(u) / a;
         }
     }
 }
