@@ -1,61 +1,75 @@
-/* Stands in for libFuzzer: feeds each file of the given files and folders to
- * the target once.  So the committed seeds are ordinary tests, with any
- * compiler. */
+/* replay.c - without libFuzzer, a fuzz target runs its committed seeds once:
+ * each file of the directories (and files) given.
+ */
 #include <dirent.h>
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int replay_file(const char *path)
 {
-    FILE *f = fopen(path, "rb");
-    struct stat st;
-    uint8_t *data = NULL;
-    size_t size;
+    uint8_t *data = NULL, *copy = NULL;
+    size_t len = 0;
     int ok = 0;
+    struct stat info;
+    FILE *f = fopen(path, "rb");
 
-    if (f && fstat(fileno(f), &st) == 0) {
-        size = (size_t)st.st_size;
-        /* Exactly as long as the input, so that a sanitizer sees one byte
-         * too many. */
-        data = malloc(size ? size : 1);
-        ok = data && fread(data, 1, size, f) == size;
-        if (ok)
-            (void)LLVMFuzzerTestOneInput(data, size);
-    }
-    free(data);
+    if (!f || fstat(fileno(f), &info) != 0)
+        goto out;
+    data = malloc((size_t)info.st_size + 1);
+    if (!data)
+        goto out;
+    len = fread(data, 1, (size_t)info.st_size + 1, f);
+    if (len != (size_t)info.st_size)
+        goto out;
+    /* Exactly len bytes, so that a sanitizer sees one too many. */
+    copy = malloc(len ? len : 1);
+    if (!copy)
+        goto out;
+    memcpy(copy, data, len);
+    LLVMFuzzerTestOneInput(copy, len);
+    ok = 1;
+out:
+    if (!ok)
+        fprintf(stderr, "replay: cannot read %s: %s\n", path, strerror(errno));
     if (f)
         fclose(f);
-    if (!ok)
-        fprintf(stderr, "cannot read %s\n", path);
+    free(copy);
+    free(data);
     return ok;
 }
 
-/* How many inputs were replayed, or -1. */
-static int replay(const char *path)
+/* How many files were replayed, or -1. */
+static long replay(const char *path)
 {
+    struct stat info;
     struct dirent *entry;
-    struct stat st;
+    char name[4096];
+    long n = 0, more;
     DIR *dir;
-    int n = 0;
 
-    if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
+    if (stat(path, &info) != 0) {
+        fprintf(stderr, "replay: cannot open %s: %s\n", path, strerror(errno));
+        return -1;
+    }
+    if (!S_ISDIR(info.st_mode))
         return replay_file(path) ? 1 : -1;
     dir = opendir(path);
     if (!dir) {
-        fprintf(stderr, "cannot open %s\n", path);
+        fprintf(stderr, "replay: cannot open %s: %s\n", path, strerror(errno));
         return -1;
     }
-    while (n >= 0 && (entry = readdir(dir)) != NULL) {
-        char name[4096];
-
+    while (n >= 0 && (entry = readdir(dir))) {
         if (entry->d_name[0] == '.')
             continue;
         snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
-        n = replay_file(name) ? n + 1 : -1;
+        more = replay(name);
+        n = more < 0 ? -1 : n + more;
     }
     closedir(dir);
     return n;
@@ -63,15 +77,21 @@ static int replay(const char *path)
 
 int main(int argc, char **argv)
 {
-    int total = 0;
+    long n = 0, more;
+    int i;
 
-    for (int i = 1; i < argc; i++) {
-        int n = replay(argv[i]);
-
-        if (n < 0)
+    for (i = 1; i < argc; i++) {
+        if (argv[i][0] == '-') /* a flag of libFuzzer */
+            continue;
+        more = replay(argv[i]);
+        if (more < 0)
             return 1;
-        total += n;
+        n += more;
     }
-    printf("%d inputs replayed\n", total);
-    return total > 0 ? 0 : 1; /* an empty corpus tests nothing */
+    if (n == 0) {
+        fprintf(stderr, "replay: no files to replay\n");
+        return 1;
+    }
+    printf("replayed %ld inputs\n", n);
+    return 0;
 }
