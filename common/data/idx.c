@@ -155,9 +155,9 @@ static enum pocketfed_status load_file(const char *path, int images,
 {
     enum pocketfed_status st;
     uint8_t head[IMAGES_HEADER], *body = NULL;
-    uint8_t extra[IMAGES_HEADER + 1];
+    uint8_t extra;
     struct header h;
-    size_t got, had;
+    size_t got, more;
     gzFile f = NULL;
     int fd;
 
@@ -173,7 +173,12 @@ static enum pocketfed_status load_file(const char *path, int images,
     }
     (void)gzbuffer(f, 128u << 10);
 
-    st = read_some(f, path, head, sizeof head, &got, err);
+    st = read_some(f, path, head, LABELS_HEADER, &got, err);
+    if (st == POCKETFED_OK && got == LABELS_HEADER &&
+        get_be32(head) == MAGIC_IMAGES) {
+        st = read_some(f, path, head + got, sizeof head - got, &more, err);
+        got += more;
+    }
     if (st == POCKETFED_OK)
         st = read_header(head, got, path, &h, err);
     if (st != POCKETFED_OK)
@@ -191,20 +196,13 @@ static enum pocketfed_status load_file(const char *path, int images,
                      h.body_bytes, path);
         goto out;
     }
-    had = got - h.head_bytes; /* of a labels file: the first labels */
-    if (had > h.body_bytes)
-        had = h.body_bytes;
-    memcpy(body, head + h.head_bytes, had);
-    st = read_some(f, path, body + had, h.body_bytes - had, &got, err);
-    if (st != POCKETFED_OK)
-        goto out;
-    if (had + got != h.body_bytes) {
+    st = read_some(f, path, body, h.body_bytes, &got, err);
+    if (st == POCKETFED_OK && got < h.body_bytes)
         st = pf_fail(err, POCKETFED_MALFORMED,
                      "%s is cut short: it promises %zu bytes and has %zu", path,
-                     h.body_bytes, had + got);
-        goto out;
-    }
-    st = read_some(f, path, extra, sizeof extra, &got, err);
+                     h.body_bytes, got);
+    if (st == POCKETFED_OK)
+        st = read_some(f, path, &extra, 1, &got, err);
     if (st != POCKETFED_OK)
         goto out;
     if (got != 0) {
