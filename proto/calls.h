@@ -69,13 +69,18 @@ struct pf_call_args {
 extern const struct pf_call pf_calls[PF_CALL_COUNT]; /* indexed by id */
 
 /* The call of (listener, method, path without query), args filled; NULL when
- * there is none. *path_known says whether the path exists with another method
- * (then 405, *allow gets that method). HEAD matches GET calls. */
+ * there is none. *path_known says whether the path exists, perhaps with another
+ * method: then 405, and *allow gets the value of the Allow field. HEAD matches
+ * GET calls. args, path_known and allow may be NULL. A path is matched letter
+ * by letter: no percent-decoding, no empty segment, rounds without leading
+ * zeros, digests as 64 lower-case digits. */
 const struct pf_call *pf_call_match(enum pf_listener listener,
                                     const char *method, const char *path,
                                     struct pf_call_args *args, int *path_known,
                                     const char **allow);
-/* Writes the path with its placeholders filled. LIMIT when cap is short. */
+#define PF_CALL_PATH_MAX 160 /* room for any path and its NUL */
+/* Writes the path with its placeholders filled. LIMIT when cap is short,
+ * INVALID for a task name that is none; out is then untouched. */
 enum pocketfed_status pf_call_path(enum pf_call_id id,
                                    const struct pf_call_args *args, char *out,
                                    size_t cap);

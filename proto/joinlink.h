@@ -29,16 +29,19 @@ struct pf_join_link {
     char token[PF_TOKEN_LEN + 1]; /* "" allowed when made for display */
 };
 
+/* The default port is left out. INVALID when a member is not valid, LIMIT when
+ * cap is short; out is then untouched. */
 enum pocketfed_status pf_join_link_write(const struct pf_join_link *l,
                                          char *out, size_t cap);
-/* Surrounding blanks and one newline are forgiven; anything else that is off
- * is MALFORMED with the part named, never the token. */
+/* Surrounding blanks and one newline are forgiven; anything else that is off,
+ * a missing token too, is MALFORMED with the part named; the token is never
+ * quoted. */
 enum pocketfed_status pf_join_link_parse(const char *text,
                                          struct pf_join_link *out,
                                          struct pf_error *err);
 
 /* A token: 256 random bits as "pft_" + 43 base64url + 6 checksum (base64url of
- * the first 36 bits of its SHA-256), so that a mistyped one is told from an
+ * the first 36 bits of the SHA-256 of the 47 characters before), so that a mistyped one is told from an
  * unknown one and secret scanners find it. */
 enum pocketfed_status pf_token_make(char out[PF_TOKEN_LEN + 1]);
 int pf_token_ok(const char *token); /* form and checksum */

@@ -43,6 +43,7 @@ struct pf_checkin_request {
 enum pf_checkin_kind { PF_CHECKIN_TRAIN, PF_CHECKIN_WAIT };
 extern const char *const pf_checkin_kinds[]; /* "train", "wait" */
 enum pf_wait_reason {
+    PF_WAIT_NONE,         /* not a wait: kind is train; not written */
     PF_WAIT_ROUND_FULL,   /* enough devices in this round */
     PF_WAIT_CONTRIBUTED,  /* this device's update is in; round still open */
     PF_WAIT_PUBLISHING,   /* the next model is being made */
