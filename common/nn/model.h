@@ -13,10 +13,13 @@
 #include <stdint.h>
 #include "buf.h"
 #include "fail.h"
+#include "real.h"
 
 #define PF_MODEL_MAX_LAYERS 64
 #define PF_MODEL_MAX_DIM 4096
 #define PF_MODEL_MAX_PARAMS (64u << 20) /* 256 MB of floats */
+#define PF_MODEL_MAX_ACTIVATIONS (16u << 20) /* values, of one example */
+#define PF_MODEL_MAX_MACS (16ull << 30) /* multiplications, of one example */
 #define PF_MODEL_MAX_CLASSES 4096
 #define PF_MODEL_MAX_SPEC (64u << 10) /* bytes of JSON */
 
@@ -57,7 +60,7 @@ const char *pf_model_spec(const struct pf_model *m);
 /* SHA-256 over names, dims and offsets: the layout digest of update frames. */
 void pf_model_layout_digest(const struct pf_model *m, uint8_t out[32]);
 /* Fills params by the spec's initialisers, from the seed alone. */
-void pf_model_init(const struct pf_model *m, uint64_t seed, float *params);
+void pf_model_init(const struct pf_model *m, uint64_t seed, pf_real *params);
 /* One line per layer for people: name, type, output shape, parameters. */
 enum pocketfed_status pf_model_describe(const struct pf_model *m,
                                         struct pf_buf *out);

@@ -38,7 +38,7 @@ enum pocketfed_status pf_train_config_check(const struct pf_train_config *c,
 struct pf_examples {
     void *ctx;
     size_t n;
-    enum pocketfed_status (*get)(void *ctx, size_t i, float *x,
+    enum pocketfed_status (*get)(void *ctx, size_t i, pf_real *x,
                                  uint32_t *label);
 };
 
@@ -65,9 +65,9 @@ enum pocketfed_status pf_trainer_create(const struct pf_model *m,
                                         uint64_t seed, struct pf_trainer **out,
                                         struct pf_error *err);
 void pf_trainer_free(struct pf_trainer *t);
-float *pf_trainer_params(struct pf_trainer *t); /* n_params floats */
+pf_real *pf_trainer_params(struct pf_trainer *t); /* n_params floats */
 /* Optimiser state: *n floats (0 for plain SGD). */
-float *pf_trainer_state(struct pf_trainer *t, size_t *n);
+pf_real *pf_trainer_state(struct pf_trainer *t, size_t *n);
 const struct pf_train_position *pf_trainer_position(const struct pf_trainer *t);
 /* Continue from a checkpoint: fill params and state, then set the position. */
 enum pocketfed_status pf_trainer_seek(struct pf_trainer *t,
@@ -75,9 +75,9 @@ enum pocketfed_status pf_trainer_seek(struct pf_trainer *t,
 /* One mini-batch. AGAIN while batches remain, OK after the last one, a failing
  * example source's status, NON_FINITE when the loss is not finite. */
 enum pocketfed_status pf_trainer_step(struct pf_trainer *t);
-/* Mean loss of the current or (when it just ended) the last epoch. */
+/* Mean loss of the current or (when it just ended) the last epoch; NaN before
+ * any step. */
 double pf_trainer_loss(const struct pf_trainer *t);
-/* Mean loss of the first epoch's first batch .. end: NaN before any step. */
 
 struct pf_evaluation {
     uint64_t n, correct;
@@ -86,14 +86,14 @@ struct pf_evaluation {
 /* Forward over all examples. threads >= 1 worker threads are NOT started here:
  * common/ owns no threads; call it on ranges from several threads with the
  * same model (each call takes its own workspace). Sums are of [first, end). */
-enum pocketfed_status pf_evaluate(const struct pf_model *m, const float *params,
+enum pocketfed_status pf_evaluate(const struct pf_model *m, const pf_real *params,
                                   const struct pf_examples *examples,
                                   size_t first, size_t end,
                                   struct pf_evaluation *out,
                                   struct pf_error *err);
 /* Class probabilities of one example: n_classes floats. */
-enum pocketfed_status pf_predict(const struct pf_model *m, const float *params,
-                                 const float *x, float *probabilities,
+enum pocketfed_status pf_predict(const struct pf_model *m, const pf_real *params,
+                                 const pf_real *x, pf_real *probabilities,
                                  struct pf_error *err);
 
 #endif
