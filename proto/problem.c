@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "json.h"
+#include "json_scan.h"
 
 #define TYPE_PREFIX "https://pocketfed.dev/problems/"
 
@@ -52,39 +53,16 @@ static const struct pf_json_field document_fields[] = {
     {.key = NULL},
 };
 
-/* How many bytes the UTF-8 character at s has; 0 when it is none. */
-static size_t utf8_len(const unsigned char *s)
-{
-    size_t n, i;
-    uint32_t c;
-
-    if (s[0] < 0x80)
-        return 1;
-    n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-    if (s[0] < 0xc2 || s[0] > 0xf4)
-        return 0;
-    c = s[0] & (0x7fu >> n);
-    for (i = 1; i < n; i++) { /* a NUL is no continuation: stops here */
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        c = c << 6 | (s[i] & 0x3f);
-    }
-    if ((n == 3 && (c < 0x800 || (c >= 0xd800 && c < 0xe000))) ||
-        (n == 4 && (c < 0x10000 || c > 0x10ffff)))
-        return 0;
-    return n;
-}
-
 /* Copies text for people: what is no UTF-8 or would steer a terminal becomes
  * '?', and what does not fit is cut between characters. */
 static void copy_text(char *out, size_t cap, const char *in)
 {
-    const unsigned char *s = (const unsigned char *)in;
-    size_t n = 0;
+    const uint8_t *s = (const uint8_t *)in;
+    size_t left = strlen(in), n = 0;
 
-    while (*s) {
-        size_t len = utf8_len(s);
-        /* C1 controls are U+0080..U+009F: c2 80 .. c2 9f */
+    while (left > 0) {
+        size_t len = pf_utf8_len(s, left);
+        /* U+0080..U+009F, c2 80 .. c2 9f, are controls too */
         int ok =
             len > 0 && *s >= 0x20 && *s != 0x7f && !(*s == 0xc2 && s[1] < 0xa0);
         size_t take = ok ? len : 1;
@@ -96,7 +74,9 @@ static void copy_text(char *out, size_t cap, const char *in)
         else
             out[n] = '?';
         n += take;
-        s += len ? len : 1;
+        len = len ? len : 1;
+        s += len;
+        left -= len;
     }
     out[n] = '\0';
 }
@@ -104,7 +84,7 @@ static void copy_text(char *out, size_t cap, const char *in)
 void pf_problem_set(struct pf_problem *p, enum pf_problem_id id,
                     const char *fmt, ...)
 {
-    char text[sizeof p->detail];
+    char text[2 * sizeof p->detail]; /* cut between characters below */
     va_list ap;
 
     memset(p, 0, sizeof *p);
