@@ -26,7 +26,7 @@ static double ulps(double got, long double want)
         return got == near ? 0 : 1e9;
     frexp(near, &e);
     unit = ldexp(1, e - 53 < -1074 ? -1074 : e - 53);
-    return (double)(fabsl((long double)got - want) / unit);
+    return (double)(fabsl((long double)got - want) / (long double)unit);
 }
 
 static double between(uint64_t i, double low, double high)
