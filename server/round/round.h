@@ -26,22 +26,32 @@
 #include "task.h"
 
 enum pf_phase {
-    PF_PHASE_IDLE, PF_PHASE_SELECTING, PF_PHASE_COLLECTING, PF_PHASE_CLOSING,
+    PF_PHASE_IDLE,
+    PF_PHASE_SELECTING,
+    PF_PHASE_COLLECTING,
+    PF_PHASE_CLOSING,
     PF_PHASE_BACKOFF,
 };
 extern const char *const pf_phase_names[];
 
 enum pf_event_kind {
-    PF_EV_TICK,          /* time passed */
-    PF_EV_CHECKIN, PF_EV_OFFER, PF_EV_UPDATE, PF_EV_FAILURE,
+    PF_EV_TICK, /* time passed */
+    PF_EV_CHECKIN,
+    PF_EV_OFFER,
+    PF_EV_UPDATE,
+    PF_EV_FAILURE,
     PF_EV_FINISHED,      /* the next model is durable */
     PF_EV_FINISH_FAILED, /* making it failed (no memory): the round is
                             abandoned with its reason */
-    PF_EV_EVALUATED,
+    PF_EV_EVALUATED,     /* every EVALUATE is answered by one; -1, -1 when the
+                            measurement failed */
     PF_EV_COMMAND,
-    PF_EV_RESUME,        /* once after restart: re-issue FINISH and EVALUATE */
+    PF_EV_RESUME, /* once after restart: re-issue FINISH and EVALUATE */
 };
 
+/* START opens round 1; it changes nothing when any record exists, so it may
+ * be given after every load. PAUSE lets the open round go on to its end and
+ * assigns nobody else; RESUME opens the next round. */
 enum pf_command { PF_CMD_START, PF_CMD_PAUSE, PF_CMD_RESUME };
 
 struct pf_device_ref {
@@ -64,7 +74,7 @@ struct pf_extent { /* in the round's segment */
 struct pf_event {
     enum pf_event_kind kind;
     int64_t now_ms;
-    uint64_t reply_to; /* handed back in ANSWER; 0: nobody asks */
+    uint64_t reply_to;           /* handed back in ANSWER; 0: nobody asks */
     struct pf_device_ref device; /* CHECKIN OFFER UPDATE FAILURE */
     uint64_t round;              /* OFFER UPDATE FAILURE FINISHED
                                     FINISH_FAILED EVALUATED */
@@ -81,14 +91,22 @@ struct pf_event {
             double loss, accuracy;
         } evaluated;
         enum pf_command command;
-        int failure; /* enum pf_failure_code */
+        int failure; /* FAILURE: enum pf_failure_code; FINISH_FAILED: enum
+                        pocketfed_status, which becomes the reason */
     } u;
 };
 
 enum pf_record_kind {
-    PF_REC_OPENED = 1, PF_REC_ASSIGNED, PF_REC_COLLECTING, PF_REC_ACCEPTED,
-    PF_REC_FAILED, PF_REC_CLOSED, PF_REC_PUBLISHED, PF_REC_ABANDONED,
-    PF_REC_EVALUATED, PF_REC_STATE,
+    PF_REC_OPENED = 1,
+    PF_REC_ASSIGNED,
+    PF_REC_COLLECTING,
+    PF_REC_ACCEPTED,
+    PF_REC_FAILED,
+    PF_REC_CLOSED,
+    PF_REC_PUBLISHED,
+    PF_REC_ABANDONED,
+    PF_REC_EVALUATED,
+    PF_REC_STATE,
 };
 
 struct pf_record {
@@ -175,7 +193,8 @@ struct pf_step {
 struct pf_round;
 
 /* task is borrowed; plan_digest and initial model digest name what round 1
- * starts from. State IDLE; a START command (or loaded records) sets it going. */
+ * starts from. State IDLE; a START command (or loaded records) sets it going.
+ */
 enum pocketfed_status pf_round_create(const struct pf_task *task,
                                       const uint8_t plan[32],
                                       const uint8_t initial_model[32],

@@ -21,6 +21,9 @@ struct pf_strategy {
                                   float *state);
 };
 
+/* The rows, each in the file of its name. */
+extern const struct pf_strategy pf_strategy_fedavg;
+
 const struct pf_strategy *pf_strategy_find(const char *name); /* NULL: none */
 const char *const *pf_strategy_names(void);
 

@@ -24,29 +24,29 @@ struct pf_window {
 };
 
 struct pf_task_round {
-    int policy;             /* "sync" (asynchronous rounds are step 3) */
-    double over_select;     /* >= 1: select.max defaults to
-                               ceil(over_select * collect.max) */
+    int policy;               /* "sync" (asynchronous rounds are step 3) */
+    double over_select;       /* >= 1: select.max defaults to
+                                 ceil(over_select * collect.max) */
     struct pf_window select;  /* devices assigned */
     struct pf_window collect; /* updates accepted; select.max_s + collect.max_s
                                  is also the lease */
-    double retry_s;         /* wait after an abandoned round, doubled each time
-                               up to one hour */
+    double retry_s; /* wait after an abandoned round, doubled each time
+                       up to one hour */
     double poll_min_s, poll_max_s; /* what a waiting device is told */
 };
 
 struct pf_task_stop {
-    uint64_t rounds;  /* published; 0: no limit */
-    double accuracy;  /* test accuracy reached; 0: no limit */
-    double after_s;   /* since creation, daemon running time; 0: no limit */
+    uint64_t rounds; /* published; 0: no limit */
+    double accuracy; /* test accuracy reached; 0: no limit */
+    double after_s;  /* since creation, daemon running time; 0: no limit */
 };
 
 struct pf_task {
     char name[PF_TASK_NAME_MAX + 1];
     uint64_t seed;
-    char model[64];        /* zoo name, or "" when `spec` is given inline */
-    struct pf_buf spec;    /* the model's canonical spec; owned */
-    char init[512];        /* path of a .safetensors to start from, or "" */
+    char model[64];     /* zoo name, or "" when `spec` is given inline */
+    struct pf_buf spec; /* the model's canonical spec; owned */
+    char init[512];     /* path of a .safetensors to start from, or "" */
     struct pf_train_config train;
     struct pf_plan_update update;
     struct pf_task_round round;
@@ -68,7 +68,8 @@ struct pf_task {
 void pf_task_init(struct pf_task *t); /* defaults */
 void pf_task_free(struct pf_task *t);
 /* Text -> task with every check that needs no disk (model made and thrown
- * away, plan checked, windows consistent). CONFIG names the member. */
+ * away, plan checked, windows consistent). CONFIG names the member. *out is
+ * overwritten on success (nothing in it is freed) and untouched on failure. */
 enum pocketfed_status pf_task_parse(const char *text, size_t len,
                                     struct pf_task *out, struct pf_error *err);
 /* The plan (revision 1) of a task; *plan initialised by the caller. */

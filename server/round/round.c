@@ -1,0 +1,521 @@
+#include "round_inside.h"
+
+#include <stdio.h>
+#include <string.h>
+#include "rng.h"
+
+const char *const pf_phase_names[] = {
+    [PF_PHASE_IDLE] = "idle",
+    [PF_PHASE_SELECTING] = "selecting",
+    [PF_PHASE_COLLECTING] = "collecting",
+    [PF_PHASE_CLOSING] = "closing",
+    [PF_PHASE_BACKOFF] = "backoff",
+    NULL,
+};
+
+struct pf_phase_row pf_round_row(const struct pf_round *r)
+{
+    const struct pf_task_round *t = &r->task->round;
+    const struct pf_roster *roster = &r->roster[0];
+
+    switch (r->phase) {
+    case PF_PHASE_SELECTING:
+        return (struct pf_phase_row){&t->select, pf_roster_live(roster),
+                                     PF_REC_COLLECTING, "too few devices"};
+    case PF_PHASE_COLLECTING:
+        return (struct pf_phase_row){&t->collect, roster->n_accepted,
+                                     PF_REC_CLOSED, "too few updates"};
+    default:
+        return (struct pf_phase_row){0};
+    }
+}
+
+/* One event being handled. */
+struct step {
+    struct pf_round *r;
+    int64_t now_ms;
+    struct pf_step *out;
+};
+
+static struct pf_record *draft(struct step *s, enum pf_record_kind kind,
+                               uint64_t round)
+{
+    struct pf_record *rec = &s->out->record[s->out->n_records++];
+
+    memset(rec, 0, sizeof *rec);
+    rec->kind = kind;
+    rec->at_ms = s->now_ms;
+    rec->round = round;
+    return rec;
+}
+
+static struct pf_effect *effect(struct step *s, enum pf_effect_kind kind,
+                                uint64_t round)
+{
+    struct pf_effect *e = &s->out->effect[s->out->n_effects++];
+
+    memset(e, 0, sizeof *e);
+    e->kind = kind;
+    e->round = round;
+    return e;
+}
+
+static void set_state(struct step *s, enum pf_task_state state,
+                      const char *reason)
+{
+    struct pf_record *rec = draft(s, PF_REC_STATE, s->r->round);
+
+    rec->u.state.state = (int)state;
+    snprintf(rec->u.state.reason, sizeof rec->u.state.reason, "%s", reason);
+    pf_round_apply(s->r, rec);
+}
+
+static void abandon(struct step *s, const char *reason)
+{
+    struct pf_record *rec = draft(s, PF_REC_ABANDONED, s->r->round);
+
+    snprintf(rec->u.abandoned.reason, sizeof rec->u.abandoned.reason, "%s",
+             reason);
+    pf_round_apply(s->r, rec);
+    effect(s, PF_EFFECT_DROP, s->r->round);
+}
+
+/* Why the task is to stop now that a round has ended; NULL: it goes on. */
+static const char *stop_reason(const struct step *s)
+{
+    const struct pf_task_stop *stop = &s->r->task->stop;
+
+    if (stop->rounds != 0 && s->r->published >= stop->rounds)
+        return "rounds";
+    if (stop->after_s > 0 && s->r->round != 0 &&
+        s->now_ms - s->r->started_ms >= pf_task_ms(stop->after_s))
+        return "time";
+    return NULL;
+}
+
+static void open_next(struct step *s)
+{
+    const char *reason = stop_reason(s);
+    struct pf_record *rec;
+
+    if (reason) {
+        set_state(s, PF_TASK_FINISHED, reason);
+        return;
+    }
+    rec = draft(s, PF_REC_OPENED, s->r->round + 1);
+    memcpy(rec->u.opened.base, s->r->model, sizeof rec->u.opened.base);
+    pf_round_apply(s->r, rec);
+}
+
+enum verdict { WAIT, MET, TOO_FEW };
+
+static enum verdict judge(const struct pf_round *r,
+                          const struct pf_phase_row *row, int64_t now_ms)
+{
+    const struct pf_window *w = row->window;
+    int64_t passed = now_ms - r->phase_ms;
+
+    if (row->count >= w->max ||
+        r->roster[0].n_accepted >= r->task->round.collect.max)
+        return MET;
+    if (row->count >= w->min && passed >= pf_task_ms(w->min_s))
+        return MET;
+    return passed >= pf_task_ms(w->max_s) ? TOO_FEW : WAIT;
+}
+
+/* Goes as far as counts and time allow. Ends, because every phase it can reach
+ * waits for at least one update, one millisecond or one event. */
+static void settle(struct step *s)
+{
+    struct pf_round *r = s->r;
+
+    for (;;) {
+        struct pf_phase_row row = pf_round_row(r);
+        enum verdict v;
+
+        if (r->state == PF_TASK_RUNNING &&
+            (r->phase == PF_PHASE_IDLE ||
+             (r->phase == PF_PHASE_BACKOFF && s->now_ms >= r->backoff_ms))) {
+            open_next(s);
+            continue;
+        }
+        v = row.window ? judge(r, &row, s->now_ms) : WAIT;
+        if (v == WAIT)
+            return;
+        if (v == TOO_FEW) {
+            abandon(s, row.too_few);
+            continue;
+        }
+        pf_round_apply(r, draft(s, row.met, r->round));
+        if (row.met == PF_REC_CLOSED)
+            effect(s, PF_EFFECT_FINISH, r->round);
+    }
+}
+
+static void refuse(struct pf_answer *a, enum pf_problem_id id, uint64_t round)
+{
+    a->kind = PF_ANSWER_PROBLEM;
+    switch (id) {
+    case PF_PROBLEM_ROUND_CLOSED:
+        pf_problem_set(&a->u.problem, id, "round %llu is closed",
+                       (unsigned long long)round);
+        break;
+    case PF_PROBLEM_NOT_ASSIGNED:
+        pf_problem_set(&a->u.problem, id,
+                       "the device has no assignment in round %llu",
+                       (unsigned long long)round);
+        break;
+    case PF_PROBLEM_ALREADY_DIFFERENT:
+        pf_problem_set(&a->u.problem, id,
+                       "another update of this device was accepted in round "
+                       "%llu",
+                       (unsigned long long)round);
+        break;
+    default:
+        pf_problem_set(&a->u.problem, id, "the task is finished");
+        break;
+    }
+}
+
+static void wait_for(struct pf_answer *a, enum pf_wait_reason reason,
+                     int64_t min_ms, int64_t max_ms)
+{
+    struct pf_checkin_reply *c = &a->u.checkin;
+
+    c->kind = PF_CHECKIN_WAIT;
+    c->reason = (int)reason;
+    c->min_ms = min_ms;
+    c->max_ms = max_ms;
+}
+
+static void assignment(const struct step *s, const struct pf_event *ev,
+                       struct pf_answer *a)
+{
+    const struct pf_round *r = s->r;
+    const struct pf_task_round *t = &r->task->round;
+    struct pf_checkin_reply *c = &a->u.checkin;
+    struct pf_rng rng;
+    int64_t end = r->phase_ms + pf_task_ms(t->collect.max_s);
+
+    if (r->phase == PF_PHASE_SELECTING)
+        end += pf_task_ms(t->select.max_s);
+    rng = pf_rng_make(r->task->seed, ev->device.ordinal, (uint32_t)r->round,
+                      PF_RNG_ASSIGNMENT);
+    c->kind = PF_CHECKIN_TRAIN;
+    c->round = r->round;
+    memcpy(c->base, r->roster[0].base, sizeof c->base);
+    memcpy(c->plan, r->plan, sizeof c->plan);
+    c->seed = pf_rng_u64(&rng, 0);
+    c->lease_ms = end > s->now_ms ? end - s->now_ms : 1;
+}
+
+/* A place for one more: while selecting, and later for those who gave theirs
+ * back when too few are left to close the round. */
+static int has_room(const struct pf_round *r)
+{
+    const struct pf_task_round *t = &r->task->round;
+    const struct pf_roster *roster = &r->roster[0];
+    uint32_t live = pf_roster_live(roster);
+
+    if (r->state != PF_TASK_RUNNING || roster->n == roster->cap ||
+        live >= t->select.max)
+        return 0;
+    return r->phase == PF_PHASE_SELECTING ||
+           (r->phase == PF_PHASE_COLLECTING && live < t->collect.min);
+}
+
+/* Why a device without an assignment has to wait. */
+static enum pf_wait_reason wait_reason(const struct pf_round *r,
+                                       const struct pf_entry *e)
+{
+    if (r->state == PF_TASK_FINISHED)
+        return PF_WAIT_FINISHED;
+    if (e && e->state == PF_ENTRY_ACCEPTED && pf_round_is_open(r))
+        return PF_WAIT_CONTRIBUTED;
+    if (r->state == PF_TASK_PAUSED)
+        return PF_WAIT_PAUSED;
+    if (r->phase == PF_PHASE_CLOSING)
+        return PF_WAIT_PUBLISHING;
+    return r->phase == PF_PHASE_BACKOFF ? PF_WAIT_BACKOFF : PF_WAIT_ROUND_FULL;
+}
+
+static void checkin(struct step *s, const struct pf_event *ev,
+                    struct pf_answer *a)
+{
+    struct pf_round *r = s->r;
+    const struct pf_entry *e = pf_roster_find(&r->roster[0], ev->device.id);
+    int64_t min_ms = pf_task_ms(r->task->round.poll_min_s);
+    int64_t max_ms = pf_task_ms(r->task->round.poll_max_s);
+    enum pf_wait_reason reason;
+    struct pf_record *rec;
+
+    a->kind = PF_ANSWER_CHECKIN;
+    memcpy(a->u.checkin.task, r->task->name, sizeof a->u.checkin.task);
+    memcpy(a->u.checkin.device, ev->device.id, PF_DEVICE_LEN);
+    if (!e && has_room(r)) {
+        rec = draft(s, PF_REC_ASSIGNED, r->round);
+        rec->device = ev->device;
+        pf_round_apply(r, rec);
+        assignment(s, ev, a);
+        return;
+    }
+    if (e && e->state == PF_ENTRY_ASSIGNED && pf_round_is_open(r)) {
+        assignment(s, ev, a);
+        return;
+    }
+    reason = wait_reason(r, e);
+    if (reason == PF_WAIT_PUBLISHING) {
+        max_ms = min_ms;
+        min_ms /= 2;
+    } else if (reason == PF_WAIT_BACKOFF) {
+        min_ms = r->backoff_ms - s->now_ms;
+        max_ms += min_ms;
+    } else if (reason == PF_WAIT_FINISHED) {
+        memcpy(a->u.checkin.final_model, r->model, sizeof r->model);
+    }
+    wait_for(a, reason, min_ms, max_ms);
+}
+
+static void acknowledge(const struct pf_round *r,
+                        const struct pf_roster *roster,
+                        const struct pf_entry *e, struct pf_answer *a)
+{
+    struct pf_ack *ack = &a->u.ack;
+
+    a->kind = PF_ANSWER_ACK;
+    memcpy(ack->task, r->task->name, sizeof ack->task);
+    memcpy(ack->device, e->device.id, sizeof ack->device);
+    ack->round = roster->round;
+    memcpy(ack->base, roster->base, sizeof ack->base);
+    memcpy(ack->plan, r->plan, sizeof ack->plan);
+    memcpy(ack->digest, e->digest, sizeof ack->digest);
+    ack->examples = e->examples;
+    ack->weight = e->weight;
+}
+
+/* OFFER and UPDATE ask the same question. The answer is complete unless it is
+ * GO: then the update is wanted. */
+static void offer(const struct pf_round *r, const struct pf_event *ev,
+                  struct pf_answer *a)
+{
+    int open = pf_round_is_open(r) && ev->round == r->round;
+    const struct pf_entry *e = NULL;
+    int i;
+
+    a->kind = PF_ANSWER_GO;
+    for (i = 0; i < 2 && !e; i++)
+        if (ev->round != 0 && r->roster[i].round == ev->round)
+            e = pf_roster_find(&r->roster[i], ev->device.id);
+    if (e && e->state == PF_ENTRY_ACCEPTED) {
+        if (memcmp(e->digest, ev->u.update.digest, sizeof e->digest) != 0) {
+            refuse(a, PF_PROBLEM_ALREADY_DIFFERENT, ev->round);
+            return;
+        }
+        acknowledge(r, &r->roster[i - 1], e, a);
+        a->again = 1;
+    } else if (!open && ev->round != 0 && ev->round <= r->round) {
+        refuse(a, PF_PROBLEM_ROUND_CLOSED, ev->round);
+    } else if (!e || e->state != PF_ENTRY_ASSIGNED) {
+        refuse(a, PF_PROBLEM_NOT_ASSIGNED, ev->round);
+    }
+}
+
+static void update(struct step *s, const struct pf_event *ev,
+                   struct pf_answer *a)
+{
+    struct pf_round *r = s->r;
+    struct pf_record *rec;
+    struct pf_effect *fold;
+
+    offer(r, ev, a);
+    if (a->kind != PF_ANSWER_GO)
+        return;
+    rec = draft(s, PF_REC_ACCEPTED, r->round);
+    rec->device = ev->device;
+    memcpy(rec->u.accepted.digest, ev->u.update.digest,
+           sizeof rec->u.accepted.digest);
+    rec->u.accepted.extent = ev->u.update.extent;
+    rec->u.accepted.admitted = ev->u.update.admitted;
+    pf_round_apply(r, rec);
+    acknowledge(r, &r->roster[0], pf_roster_find(&r->roster[0], ev->device.id),
+                a);
+    fold = effect(s, PF_EFFECT_FOLD, r->round);
+    fold->u.fold.extent = ev->u.update.extent;
+    fold->u.fold.weight = ev->u.update.admitted.weight;
+}
+
+static void failure(struct step *s, const struct pf_event *ev,
+                    struct pf_answer *a)
+{
+    struct pf_round *r = s->r;
+    const struct pf_entry *e = NULL;
+    struct pf_record *rec;
+
+    a->kind = PF_ANSWER_DONE;
+    if (ev->round == r->round && r->round != 0)
+        e = pf_roster_find(&r->roster[0], ev->device.id);
+    if (e && e->state != PF_ENTRY_ASSIGNED)
+        return; /* said before, or it has contributed after all */
+    if (ev->round != 0 && ev->round <= r->round &&
+        !(ev->round == r->round && pf_round_is_open(r))) {
+        refuse(a, PF_PROBLEM_ROUND_CLOSED, ev->round);
+        return;
+    }
+    if (!e) {
+        refuse(a, PF_PROBLEM_NOT_ASSIGNED, ev->round);
+        return;
+    }
+    rec = draft(s, PF_REC_FAILED, r->round);
+    rec->device = ev->device;
+    rec->u.failure = ev->u.failure;
+    pf_round_apply(r, rec);
+}
+
+static void finished(struct step *s, const struct pf_event *ev)
+{
+    struct pf_round *r = s->r;
+    struct pf_record *rec;
+    const char *reason;
+
+    if (r->phase != PF_PHASE_CLOSING || ev->round != r->round)
+        return;
+    rec = draft(s, PF_REC_PUBLISHED, r->round);
+    memcpy(rec->u.published.model, ev->u.finished.model, 32);
+    memcpy(rec->u.published.state, ev->u.finished.state, 32);
+    rec->u.published.accepted = r->roster[0].n_accepted;
+    rec->u.published.weight = r->weight;
+    rec->u.published.saturated = r->saturated;
+    rec->u.published.train_loss = pf_round_train_loss(r);
+    pf_round_apply(r, rec);
+    reason = stop_reason(s); /* also when paused meanwhile */
+    if (reason)
+        set_state(s, PF_TASK_FINISHED, reason);
+    if (pf_round_unmeasured(r, ev->round))
+        memcpy(effect(s, PF_EFFECT_EVALUATE, ev->round)->u.model, r->model,
+               sizeof r->model);
+    effect(s, PF_EFFECT_DROP, ev->round);
+}
+
+static void finish_failed(struct step *s, const struct pf_event *ev)
+{
+    char reason[48];
+
+    if (s->r->phase != PF_PHASE_CLOSING || ev->round != s->r->round)
+        return;
+    snprintf(reason, sizeof reason, "no model made: %s",
+             pocketfed_status_name((enum pocketfed_status)ev->u.failure));
+    abandon(s, reason);
+}
+
+static void evaluated(struct step *s, const struct pf_event *ev)
+{
+    struct pf_round *r = s->r;
+    struct pf_record *rec;
+    double wanted = r->task->stop.accuracy;
+
+    if (!pf_round_unmeasured(r, ev->round))
+        return;
+    rec = draft(s, PF_REC_EVALUATED, ev->round);
+    rec->u.evaluated.loss = ev->u.evaluated.loss;
+    rec->u.evaluated.accuracy = ev->u.evaluated.accuracy;
+    pf_round_apply(r, rec);
+    if (r->state == PF_TASK_FINISHED || !(wanted > 0) ||
+        !(ev->u.evaluated.accuracy >= wanted))
+        return;
+    if (pf_round_is_open(r) || r->phase == PF_PHASE_CLOSING)
+        abandon(s, "stopped");
+    set_state(s, PF_TASK_FINISHED, "accuracy");
+}
+
+static void command(struct step *s, const struct pf_event *ev,
+                    struct pf_answer *a)
+{
+    struct pf_round *r = s->r;
+
+    a->kind = PF_ANSWER_DONE;
+    if (r->state == PF_TASK_FINISHED) {
+        refuse(a, PF_PROBLEM_STATE, ev->round);
+        return;
+    }
+    switch (ev->u.command) {
+    case PF_CMD_START: /* once in a task's life */
+        if (!r->started)
+            set_state(s, PF_TASK_RUNNING, "");
+        break;
+    case PF_CMD_PAUSE:
+        if (r->state == PF_TASK_RUNNING)
+            set_state(s, PF_TASK_PAUSED, "by the operator");
+        break;
+    case PF_CMD_RESUME:
+        if (r->state == PF_TASK_PAUSED)
+            set_state(s, PF_TASK_RUNNING, "");
+        break;
+    }
+}
+
+/* What was under way when the process ended. */
+static void resume(struct step *s)
+{
+    const struct pf_round *r = s->r;
+    struct pf_effect *e;
+    unsigned i;
+
+    if (r->phase == PF_PHASE_CLOSING)
+        effect(s, PF_EFFECT_FINISH, r->round);
+    for (i = 0; i < r->n_unmeasured; i++) {
+        e = effect(s, PF_EFFECT_EVALUATE, r->unmeasured[i].round);
+        memcpy(e->u.model, r->unmeasured[i].model, sizeof e->u.model);
+    }
+}
+
+void pf_round_step(struct pf_round *r, const struct pf_event *ev,
+                   struct pf_step *out)
+{
+    struct step s = {r, ev->now_ms, out};
+    struct pf_effect *reply;
+    struct pf_answer a;
+
+    out->n_records = out->n_effects = 0;
+    if (ev->kind == PF_EV_RESUME) {
+        resume(&s);
+        return; /* time passes with the next event */
+    }
+    memset(&a, 0, sizeof a);
+    a.kind = PF_ANSWER_DONE;
+    settle(&s); /* the event comes after all that time has brought */
+    switch (ev->kind) {
+    case PF_EV_TICK:
+    case PF_EV_RESUME:
+        break;
+    case PF_EV_CHECKIN:
+        checkin(&s, ev, &a);
+        break;
+    case PF_EV_OFFER:
+        offer(r, ev, &a);
+        break;
+    case PF_EV_UPDATE:
+        update(&s, ev, &a);
+        break;
+    case PF_EV_FAILURE:
+        failure(&s, ev, &a);
+        break;
+    case PF_EV_FINISHED:
+        finished(&s, ev);
+        break;
+    case PF_EV_FINISH_FAILED:
+        finish_failed(&s, ev);
+        break;
+    case PF_EV_EVALUATED:
+        evaluated(&s, ev);
+        break;
+    case PF_EV_COMMAND:
+        command(&s, ev, &a);
+        break;
+    }
+    if (ev->reply_to != 0) {
+        reply = effect(&s, PF_EFFECT_ANSWER, ev->round);
+        reply->reply_to = ev->reply_to;
+        reply->u.answer = a;
+    }
+    settle(&s);
+}

@@ -1,0 +1,134 @@
+#include "sum.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "admit.h"
+#include "bytes.h"
+#include "codec.h"
+
+/* 1.5 * 2^52: for |v| < 2^51 the doubles v + MAGIC are one apart, so the
+ * addition itself rounds v half to even, and the difference of the two bit
+ * patterns is the rounded integer. No conversion, no branch: the loop below
+ * becomes vector code. */
+#define MAGIC      6755399441055744.0
+#define MAGIC_BITS INT64_C(0x4338000000000000)
+
+/* |x| a coordinate may have after scaling: 2^(bits-1) - 1. */
+static double limit(const struct pf_plan_update *u)
+{
+    return (double)((INT64_C(1) << (u->bits - 1)) - 1);
+}
+
+static double scale(const struct pf_plan_update *u)
+{
+    return (double)(UINT64_C(1) << pf_plan_shift(u));
+}
+
+enum pocketfed_status pf_sum_init(struct pf_sum *s, size_t n)
+{
+    int64_t *value;
+    size_t bytes;
+
+    if (n == 0 || !pf_mul_size(n, sizeof *value, &bytes))
+        return POCKETFED_INVALID;
+    value = calloc(n, sizeof *value);
+    if (!value)
+        return POCKETFED_NO_MEMORY;
+    memset(s, 0, sizeof *s);
+    s->n = n;
+    s->value = value;
+    return POCKETFED_OK;
+}
+
+void pf_sum_clear(struct pf_sum *s)
+{
+    memset(s->value, 0, s->n * sizeof *s->value);
+    s->updates = s->weight = s->saturated = 0;
+}
+
+void pf_sum_free(struct pf_sum *s)
+{
+    if (!s)
+        return;
+    free(s->value);
+    memset(s, 0, sizeof *s);
+}
+
+size_t pf_sum_saturated(const struct pf_plan_update *u, const float *x,
+                        size_t n)
+{
+    const double lim = limit(u), mul = scale(u);
+    uint64_t count = 0;
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        double v = (double)x[i] * mul;
+
+        count += (v > lim) | (v < -lim);
+    }
+    return (size_t)count;
+}
+
+void pf_sum_add(struct pf_sum *s, const struct pf_plan_update *u, size_t first,
+                const float *x, size_t n, uint64_t weight)
+{
+    const double lim = limit(u), mul = scale(u);
+    int64_t *value = s->value + first;
+    const int64_t w = (int64_t)weight;
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        double v = (double)x[i] * mul; /* exact: a power of two */
+        int64_t bits;
+
+        v = v < lim ? v : lim;
+        v = v > -lim ? v : -lim;
+        v += MAGIC;
+        memcpy(&bits, &v, sizeof bits);
+        value[i] += (bits - MAGIC_BITS) * w;
+    }
+    s->saturated += pf_sum_saturated(u, x, n);
+}
+
+enum pocketfed_status pf_sum_fold(struct pf_sum *s, const struct pf_plan *plan,
+                                  const uint8_t *frame, size_t len,
+                                  uint64_t weight, float *scratch)
+{
+    const struct pf_codec *codec = pf_codec_find(plan->update.codec);
+    struct pf_update u;
+    const struct pf_section *sec;
+    size_t first, n;
+
+    if (!codec || pf_update_parse(frame, len, &u, NULL))
+        return POCKETFED_MALFORMED;
+    sec = &u.sections[0];
+    if (u.n_sections != 1 || sec->kind != PF_SECTION_DELTA ||
+        sec->codec != codec->id || sec->count != s->n)
+        return POCKETFED_MALFORMED;
+    for (first = 0; first < s->n; first += n) {
+        n = s->n - first < PF_ADMIT_BLOCK ? s->n - first : PF_ADMIT_BLOCK;
+        if (codec->decode(sec->bytes, sec->len, s->n, 0, first, n, scratch))
+            return POCKETFED_MALFORMED;
+        pf_sum_add(s, &plan->update, first, scratch, n, weight);
+    }
+    s->updates++;
+    s->weight += weight;
+    return POCKETFED_OK;
+}
+
+void pf_sum_merge(struct pf_sum *into, const struct pf_sum *from)
+{
+    size_t i;
+
+    for (i = 0; i < into->n; i++)
+        into->value[i] += from->value[i];
+    into->updates += from->updates;
+    into->weight += from->weight;
+    into->saturated += from->saturated;
+}
+
+double pf_sum_mean(const struct pf_sum *s, const struct pf_plan_update *u,
+                   size_t i)
+{
+    return (double)s->value[i] / (double)s->weight / scale(u);
+}
