@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include "rng.h"
 
 const char *const pf_phase_names[] = {
     [PF_PHASE_IDLE] = "idle",
@@ -152,63 +151,6 @@ static void settle(struct step *s)
     }
 }
 
-static void refuse(struct pf_answer *a, enum pf_problem_id id, uint64_t round)
-{
-    a->kind = PF_ANSWER_PROBLEM;
-    switch (id) {
-    case PF_PROBLEM_ROUND_CLOSED:
-        pf_problem_set(&a->u.problem, id, "round %llu is closed",
-                       (unsigned long long)round);
-        break;
-    case PF_PROBLEM_NOT_ASSIGNED:
-        pf_problem_set(&a->u.problem, id,
-                       "the device has no assignment in round %llu",
-                       (unsigned long long)round);
-        break;
-    case PF_PROBLEM_ALREADY_DIFFERENT:
-        pf_problem_set(&a->u.problem, id,
-                       "another update of this device was accepted in round "
-                       "%llu",
-                       (unsigned long long)round);
-        break;
-    default:
-        pf_problem_set(&a->u.problem, id, "the task is finished");
-        break;
-    }
-}
-
-static void wait_for(struct pf_answer *a, enum pf_wait_reason reason,
-                     int64_t min_ms, int64_t max_ms)
-{
-    struct pf_checkin_reply *c = &a->u.checkin;
-
-    c->kind = PF_CHECKIN_WAIT;
-    c->reason = (int)reason;
-    c->min_ms = min_ms;
-    c->max_ms = max_ms;
-}
-
-static void assignment(const struct step *s, const struct pf_event *ev,
-                       struct pf_answer *a)
-{
-    const struct pf_round *r = s->r;
-    const struct pf_task_round *t = &r->task->round;
-    struct pf_checkin_reply *c = &a->u.checkin;
-    struct pf_rng rng;
-    int64_t end = r->phase_ms + pf_task_ms(t->collect.max_s);
-
-    if (r->phase == PF_PHASE_SELECTING)
-        end += pf_task_ms(t->select.max_s);
-    rng = pf_rng_make(r->task->seed, ev->device.ordinal, (uint32_t)r->round,
-                      PF_RNG_ASSIGNMENT);
-    c->kind = PF_CHECKIN_TRAIN;
-    c->round = r->round;
-    memcpy(c->base, r->roster[0].base, sizeof c->base);
-    memcpy(c->plan, r->plan, sizeof c->plan);
-    c->seed = pf_rng_u64(&rng, 0);
-    c->lease_ms = end > s->now_ms ? end - s->now_ms : 1;
-}
-
 /* A place for one more: while selecting, and later for those who gave theirs
  * back when too few are left to close the round. */
 static int has_room(const struct pf_round *r)
@@ -224,29 +166,11 @@ static int has_room(const struct pf_round *r)
            (r->phase == PF_PHASE_COLLECTING && live < t->collect.min);
 }
 
-/* Why a device without an assignment has to wait. */
-static enum pf_wait_reason wait_reason(const struct pf_round *r,
-                                       const struct pf_entry *e)
-{
-    if (r->state == PF_TASK_FINISHED)
-        return PF_WAIT_FINISHED;
-    if (e && e->state == PF_ENTRY_ACCEPTED && pf_round_is_open(r))
-        return PF_WAIT_CONTRIBUTED;
-    if (r->state == PF_TASK_PAUSED)
-        return PF_WAIT_PAUSED;
-    if (r->phase == PF_PHASE_CLOSING)
-        return PF_WAIT_PUBLISHING;
-    return r->phase == PF_PHASE_BACKOFF ? PF_WAIT_BACKOFF : PF_WAIT_ROUND_FULL;
-}
-
 static void checkin(struct step *s, const struct pf_event *ev,
                     struct pf_answer *a)
 {
     struct pf_round *r = s->r;
     const struct pf_entry *e = pf_roster_find(&r->roster[0], ev->device.id);
-    int64_t min_ms = pf_task_ms(r->task->round.poll_min_s);
-    int64_t max_ms = pf_task_ms(r->task->round.poll_max_s);
-    enum pf_wait_reason reason;
     struct pf_record *rec;
 
     a->kind = PF_ANSWER_CHECKIN;
@@ -256,68 +180,14 @@ static void checkin(struct step *s, const struct pf_event *ev,
         rec = draft(s, PF_REC_ASSIGNED, r->round);
         rec->device = ev->device;
         pf_round_apply(r, rec);
-        assignment(s, ev, a);
+        pf_answer_assignment(r, ev, a);
         return;
     }
     if (e && e->state == PF_ENTRY_ASSIGNED && pf_round_is_open(r)) {
-        assignment(s, ev, a);
+        pf_answer_assignment(r, ev, a);
         return;
     }
-    reason = wait_reason(r, e);
-    if (reason == PF_WAIT_PUBLISHING) {
-        max_ms = min_ms;
-        min_ms /= 2;
-    } else if (reason == PF_WAIT_BACKOFF) {
-        min_ms = r->backoff_ms - s->now_ms;
-        max_ms += min_ms;
-    } else if (reason == PF_WAIT_FINISHED) {
-        memcpy(a->u.checkin.final_model, r->model, sizeof r->model);
-    }
-    wait_for(a, reason, min_ms, max_ms);
-}
-
-static void acknowledge(const struct pf_round *r,
-                        const struct pf_roster *roster,
-                        const struct pf_entry *e, struct pf_answer *a)
-{
-    struct pf_ack *ack = &a->u.ack;
-
-    a->kind = PF_ANSWER_ACK;
-    memcpy(ack->task, r->task->name, sizeof ack->task);
-    memcpy(ack->device, e->device.id, sizeof ack->device);
-    ack->round = roster->round;
-    memcpy(ack->base, roster->base, sizeof ack->base);
-    memcpy(ack->plan, r->plan, sizeof ack->plan);
-    memcpy(ack->digest, e->digest, sizeof ack->digest);
-    ack->examples = e->examples;
-    ack->weight = e->weight;
-}
-
-/* OFFER and UPDATE ask the same question. The answer is complete unless it is
- * GO: then the update is wanted. */
-static void offer(const struct pf_round *r, const struct pf_event *ev,
-                  struct pf_answer *a)
-{
-    int open = pf_round_is_open(r) && ev->round == r->round;
-    const struct pf_entry *e = NULL;
-    int i;
-
-    a->kind = PF_ANSWER_GO;
-    for (i = 0; i < 2 && !e; i++)
-        if (ev->round != 0 && r->roster[i].round == ev->round)
-            e = pf_roster_find(&r->roster[i], ev->device.id);
-    if (e && e->state == PF_ENTRY_ACCEPTED) {
-        if (memcmp(e->digest, ev->u.update.digest, sizeof e->digest) != 0) {
-            refuse(a, PF_PROBLEM_ALREADY_DIFFERENT, ev->round);
-            return;
-        }
-        acknowledge(r, &r->roster[i - 1], e, a);
-        a->again = 1;
-    } else if (!open && ev->round != 0 && ev->round <= r->round) {
-        refuse(a, PF_PROBLEM_ROUND_CLOSED, ev->round);
-    } else if (!e || e->state != PF_ENTRY_ASSIGNED) {
-        refuse(a, PF_PROBLEM_NOT_ASSIGNED, ev->round);
-    }
+    pf_answer_wait(r, ev, e, a);
 }
 
 static void update(struct step *s, const struct pf_event *ev,
@@ -327,7 +197,7 @@ static void update(struct step *s, const struct pf_event *ev,
     struct pf_record *rec;
     struct pf_effect *fold;
 
-    offer(r, ev, a);
+    pf_answer_offer(r, ev, a);
     if (a->kind != PF_ANSWER_GO)
         return;
     rec = draft(s, PF_REC_ACCEPTED, r->round);
@@ -337,8 +207,8 @@ static void update(struct step *s, const struct pf_event *ev,
     rec->u.accepted.extent = ev->u.update.extent;
     rec->u.accepted.admitted = ev->u.update.admitted;
     pf_round_apply(r, rec);
-    acknowledge(r, &r->roster[0], pf_roster_find(&r->roster[0], ev->device.id),
-                a);
+    pf_answer_acknowledge(r, &r->roster[0],
+                          pf_roster_find(&r->roster[0], ev->device.id), a);
     fold = effect(s, PF_EFFECT_FOLD, r->round);
     fold->u.fold.extent = ev->u.update.extent;
     fold->u.fold.weight = ev->u.update.admitted.weight;
@@ -358,11 +228,11 @@ static void failure(struct step *s, const struct pf_event *ev,
         return; /* said before, or it has contributed after all */
     if (ev->round != 0 && ev->round <= r->round &&
         !(ev->round == r->round && pf_round_is_open(r))) {
-        refuse(a, PF_PROBLEM_ROUND_CLOSED, ev->round);
+        pf_answer_refuse(a, PF_PROBLEM_ROUND_CLOSED, ev->round);
         return;
     }
     if (!e) {
-        refuse(a, PF_PROBLEM_NOT_ASSIGNED, ev->round);
+        pf_answer_refuse(a, PF_PROBLEM_NOT_ASSIGNED, ev->round);
         return;
     }
     rec = draft(s, PF_REC_FAILED, r->round);
@@ -434,7 +304,7 @@ static void command(struct step *s, const struct pf_event *ev,
 
     a->kind = PF_ANSWER_DONE;
     if (r->state == PF_TASK_FINISHED) {
-        refuse(a, PF_PROBLEM_STATE, ev->round);
+        pf_answer_refuse(a, PF_PROBLEM_STATE, ev->round);
         return;
     }
     switch (ev->u.command) {
@@ -491,7 +361,7 @@ void pf_round_step(struct pf_round *r, const struct pf_event *ev,
         checkin(&s, ev, &a);
         break;
     case PF_EV_OFFER:
-        offer(r, ev, &a);
+        pf_answer_offer(r, ev, &a);
         break;
     case PF_EV_UPDATE:
         update(&s, ev, &a);

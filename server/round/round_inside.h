@@ -1,6 +1,6 @@
 /* round_inside.h - the state of a round engine, shared by the files that make
  * it up and by nobody else: round_apply.c changes it, round.c decides by it,
- * round_view.c shows it.
+ * round_answer.c and round_view.c tell of it.
  */
 #ifndef PF_ROUND_INSIDE_H
 #define PF_ROUND_INSIDE_H
@@ -71,5 +71,23 @@ static inline int pf_round_is_open(const struct pf_round *r)
 }
 /* 1 when the model of that round is to be measured and was not. */
 int pf_round_unmeasured(const struct pf_round *r, uint64_t round);
+
+/* Answers, from the state as it is; they change nothing but *a. */
+void pf_answer_refuse(struct pf_answer *a, enum pf_problem_id id,
+                      uint64_t round);
+/* The device's assignment in the open round: the same whenever it asks, but
+ * for the time that is left. */
+void pf_answer_assignment(const struct pf_round *r, const struct pf_event *ev,
+                          struct pf_answer *a);
+/* Why and how long a device without an assignment waits; e may be NULL. */
+void pf_answer_wait(const struct pf_round *r, const struct pf_event *ev,
+                    const struct pf_entry *e, struct pf_answer *a);
+void pf_answer_acknowledge(const struct pf_round *r,
+                           const struct pf_roster *roster,
+                           const struct pf_entry *e, struct pf_answer *a);
+/* OFFER and UPDATE ask the same question: GO when the update is wanted, else
+ * the whole answer. */
+void pf_answer_offer(const struct pf_round *r, const struct pf_event *ev,
+                     struct pf_answer *a);
 
 #endif
