@@ -213,6 +213,7 @@ enum pocketfed_status pf_plan_check(const struct pf_plan *p,
                                     struct pf_error *err)
 {
     const enum pocketfed_status bad = POCKETFED_CONFIG;
+    struct pf_error train = {.text = ""};
     enum pocketfed_status st;
     uint64_t v[3];
 
@@ -231,9 +232,11 @@ enum pocketfed_status pf_plan_check(const struct pf_plan *p,
         return pf_fail(err, bad, "revision must be at least 1");
     if (p->model.len == 0)
         return pf_fail(err, bad, "model is missing");
-    st = pf_train_config_check(&p->train, err);
-    if (st)
-        return st;
+    if (pf_train_config_check(&p->train, &train)) {
+        pf_fail(err, bad, "train.%s", train.text);
+        pf_hint(err, "%s", train.hint);
+        return bad;
+    }
     st = check_update(&p->update, err);
     if (st)
         return st;

@@ -2,8 +2,9 @@
  * its bytes, signed by the record key (statement label "plan").
  *
  * The bytes are the canonical JSON of this struct; nobody re-serialises them
- * to check a digest.  Unknown members are ignored; unknown codecs and
- * optimisers are refused by name.
+ * to check a digest.  Unknown members are ignored; unknown optimisers are
+ * refused by name.  The model's text and the codec's name are looked up by who
+ * uses them (pf_model_create, pf_codec_find): both refuse by name.
  */
 #ifndef PF_PLAN_H
 #define PF_PLAN_H

@@ -1,0 +1,320 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+#include "tables.h"
+
+#define ONES "1111111111111111111111111111111111111111111111111111111111111111"
+
+/* Large enough for any message. */
+union message {
+    char bytes[4096];
+    uint64_t align;
+    double align_too;
+};
+
+/* Gives member f of m a value: `high` the largest one, else a small one. */
+static void fill(const struct pf_json_field *f, char *m, int high)
+{
+    char *at = m + f->offset;
+    struct pf_json_bytes *bytes = (void *)at;
+    uint64_t u64 = f->max > 0 ? (uint64_t)f->max : UINT64_MAX;
+    int64_t i64 = f->max > 0 ? (int64_t)f->max : INT64_C(1) << 53;
+    size_t n = 0;
+
+    switch (f->type) {
+    case PF_JSON_STRING:
+        memset(at, 'x', high ? f->size - 1 : 1);
+        break;
+    case PF_JSON_HEX:
+        memset(at, high ? 0xff : 0x5a, f->size);
+        break;
+    case PF_JSON_BASE64URL:
+        bytes->len = high ? f->size : 1;
+        memset(bytes->data, 0xfb, bytes->len);
+        break;
+    case PF_JSON_U32:
+        *(uint32_t *)(void *)at = high ? UINT32_MAX : 1;
+        break;
+    case PF_JSON_U64:
+        *(uint64_t *)(void *)at = high ? u64 : 1;
+        break;
+    case PF_JSON_I64:
+        *(int64_t *)(void *)at = high ? i64 : 1;
+        break;
+    case PF_JSON_DOUBLE:
+        *(double *)(void *)at = high ? 1.7976931348623157e308 : 0.1;
+        break;
+    case PF_JSON_BOOL:
+        *(int *)(void *)at = 1;
+        break;
+    case PF_JSON_ENUM:
+        while (high && f->names[n + 1])
+            n++;
+        *(int *)(void *)at = (int)n;
+        break;
+    case PF_JSON_STRINGS:
+        n = high ? f->count : 1;
+        for (size_t i = 0; i < n; i++)
+            memset(at + i * f->size, 'a', high ? f->size - 1 : 1);
+        memcpy(m + f->count_offset, &n, sizeof n);
+        break;
+    case PF_JSON_OBJECT:
+    case PF_JSON_RAW:
+        fail_msg("no message has a member of that type");
+    }
+}
+
+/* The messages: what comes before the plan's three tables. */
+#define EACH_MESSAGE(t)                                                        \
+    for (const struct pf_table *t = pf_tables; strcmp(t->name, "plan"); t++)
+
+static void round_trip(const struct pf_table *t, int high)
+{
+    union message m, back;
+    struct pf_buf a, b;
+    struct pf_error err = {.text = ""};
+
+    memset(&m, 0, sizeof m);
+    memset(&back, 0, sizeof back);
+    assert_true(t->size <= sizeof m);
+    for (const struct pf_json_field *f = t->fields; f->key; f++)
+        fill(f, m.bytes, high);
+    pf_buf_init(&a, PF_MAX_CONTROL_BODY);
+    pf_buf_init(&b, PF_MAX_CONTROL_BODY);
+    assert_int_equal(pf_json_encode(t->fields, &m, &a), POCKETFED_OK);
+    if (pf_json_decode(t->fields, PF_JSON_REFUSE, pf_buf_str(&a), a.len, &back,
+                       &err))
+        fail_msg("%s: %s\n%s", t->name, err.text, pf_buf_str(&a));
+    assert_memory_equal(&m, &back, t->size);
+    assert_int_equal(pf_json_encode(t->fields, &back, &b), POCKETFED_OK);
+    assert_string_equal(pf_buf_str(&a), pf_buf_str(&b));
+    pf_buf_free(&a);
+    pf_buf_free(&b);
+}
+
+static void every_message_survives_the_journey(void **state)
+{
+    (void)state;
+    EACH_MESSAGE(t)
+    round_trip(t, 0);
+}
+
+static void every_message_at_its_limits_fits_a_control_body(void **state)
+{
+    (void)state;
+    EACH_MESSAGE(t)
+    round_trip(t, 1);
+}
+
+static void every_member_has_a_key_of_its_own_and_a_sentence(void **state)
+{
+    (void)state;
+    for (const struct pf_table *t = pf_tables; t->name; t++)
+        for (const struct pf_json_field *f = t->fields; f->key; f++) {
+            assert_non_null(f->help);
+            assert_true(f->offset + f->size <= t->size);
+            for (const struct pf_json_field *g = t->fields; g < f; g++)
+                assert_string_not_equal(f->key, g->key);
+        }
+}
+
+static void a_message_without_a_required_member_is_refused(void **state)
+{
+    (void)state;
+    EACH_MESSAGE(t)
+    for (const struct pf_json_field *f = t->fields; f->key; f++) {
+        /* The table without f writes the message without f. */
+        struct pf_json_field without[32], *w = without;
+        struct pf_error err = {.text = ""};
+        union message m, back;
+        struct pf_buf text;
+        char pointer[64];
+
+        memset(&m, 0, sizeof m);
+        for (const struct pf_json_field *g = t->fields; g->key; g++) {
+            fill(g, m.bytes, 0);
+            if (g != f)
+                *w++ = *g;
+        }
+        memset(w, 0, sizeof *w);
+        pf_buf_init(&text, PF_MAX_CONTROL_BODY);
+        assert_int_equal(pf_json_encode(without, &m, &text), POCKETFED_OK);
+        memset(&back, 0, sizeof back);
+        snprintf(pointer, sizeof pointer, "/%s", f->key);
+        if (f->flags & PF_JSON_REQUIRED) {
+            assert_int_equal(pf_json_decode(t->fields, PF_JSON_IGNORE,
+                                            pf_buf_str(&text), text.len, &back,
+                                            &err),
+                             POCKETFED_MALFORMED);
+            assert_non_null(strstr(err.text, pointer));
+        } else {
+            assert_int_equal(pf_json_decode(t->fields, PF_JSON_IGNORE,
+                                            pf_buf_str(&text), text.len, &back,
+                                            NULL),
+                             POCKETFED_OK);
+        }
+        pf_buf_free(&text);
+    }
+}
+
+static enum pocketfed_status decode(const struct pf_json_field *fields,
+                                    const char *text, void *out,
+                                    struct pf_error *err)
+{
+    return pf_json_decode(fields, PF_JSON_IGNORE, text, strlen(text), out, err);
+}
+
+static void text_over_its_bound_is_refused(void **state)
+{
+    struct pf_failure_report report;
+    char text[300], detail[201];
+
+    (void)state;
+    memset(detail, 'd', sizeof detail);
+    detail[199] = '\0';
+    snprintf(text, sizeof text, "{\"code\":\"other\",\"detail\":\"%s\"}",
+             detail);
+    assert_int_equal(decode(pf_failure_report_fields, text, &report, NULL), 0);
+    detail[199] = 'd';
+    detail[200] = '\0';
+    snprintf(text, sizeof text, "{\"code\":\"other\",\"detail\":\"%s\"}",
+             detail);
+    assert_int_equal(decode(pf_failure_report_fields, text, &report, NULL),
+                     POCKETFED_MALFORMED);
+}
+
+static void refuses_values_out_of_bounds(void **state)
+{
+    static const struct {
+        const char *table, *text;
+    } rows[] = {
+        {"checkin_request",
+         "{\"client_version\":\"0.1.0\",\"codecs\":\"f32\"}"},
+        {"checkin_request",
+         "{\"client_version\":\"0.1.0\",\"codecs\":[\"0123456789abcdef\"]}"},
+        {"checkin_request", "{\"client_version\":\"0.1.0\",\"codecs\":[1]}"},
+        {"checkin_request",
+         "{\"client_version\":\"0.1.0\",\"codecs\":[],\"held_plan\":\"AB\"}"},
+        {"checkin_request",
+         "{\"client_version\":\"0.1.0\",\"codecs\":[],\"memory\":\"-1\"}"},
+        {"checkin_request", "{\"client_version\":\"0.1.0\",\"codecs\":[],"
+                            "\"memory\":\"18446744073709551616\"}"},
+        {"checkin_request", "{\"client_version\":\"0.1.0\",\"codecs\":["
+                            "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+                            "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+                            "\"a\"]}"},
+        {"failure_report", "{\"code\":\"bored\"}"},
+        {"failure_report", "{\"code\":0}"},
+        {"task_set", "{\"state\":\"finished\"}"},
+        {"token_request", "{\"uses\":\"0\"}"},
+        {"token_request", "{\"uses\":\"1000001\"}"},
+        {"token_request", "{\"expires_s\":0}"},
+        {"token_request", "{\"expires_s\":315360001}"},
+        {"token_request", "{\"has_ordinal\":1}"},
+        {"token_request", "{\"label\":\"a\\u0007\"}"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct pf_table *t = pf_tables;
+        union message m;
+
+        memset(&m, 0, sizeof m);
+        while (strcmp(t->name, rows[i].table))
+            t++;
+        if (decode(t->fields, rows[i].text, &m, NULL) != POCKETFED_MALFORMED)
+            fail_msg("accepted %s", rows[i].text);
+    }
+}
+
+static void a_wait_says_why_and_an_assignment_does_not(void **state)
+{
+    struct pf_checkin_reply r;
+    struct pf_buf text;
+
+    (void)state;
+    memset(&r, 0, sizeof r);
+    r.kind = PF_CHECKIN_TRAIN;
+    memcpy(r.task, "t", 2);
+    r.round = 3;
+    r.lease_ms = 60000;
+    memset(r.base, 0x11, 32);
+    pf_buf_init(&text, 4096);
+    assert_int_equal(pf_json_encode(pf_checkin_reply_fields, &r, &text), 0);
+    assert_string_equal(pf_buf_str(&text),
+                        "{\"kind\":\"train\",\"task\":\"t\",\"device\":"
+                        "\"00000000000000000000000000000000\",\"round\":\"3\","
+                        "\"base\":\"" ONES "\",\"lease_ms\":60000}");
+    memset(&r, 0, sizeof r);
+    r.kind = PF_CHECKIN_WAIT;
+    memcpy(r.task, "t", 2);
+    r.reason = PF_WAIT_ROUND_FULL;
+    r.min_ms = 1000;
+    r.max_ms = 5000;
+    pf_buf_clear(&text);
+    assert_int_equal(pf_json_encode(pf_checkin_reply_fields, &r, &text), 0);
+    assert_string_equal(pf_buf_str(&text),
+                        "{\"kind\":\"wait\",\"task\":\"t\",\"device\":"
+                        "\"00000000000000000000000000000000\",\"min_ms\":1000,"
+                        "\"max_ms\":5000,\"reason\":\"round-full\"}");
+    pf_buf_free(&text);
+}
+
+static void defaults_stay_when_a_token_request_is_silent(void **state)
+{
+    struct pf_token_request r = {.uses = 1, .expires_s = 3600};
+
+    (void)state;
+    assert_int_equal(decode(pf_token_request_fields, "{}", &r, NULL), 0);
+    assert_int_equal(r.uses, 1);
+    assert_int_equal(r.expires_s, 3600);
+    assert_int_equal(decode(pf_token_request_fields,
+                            "{\"has_ordinal\":true,\"ordinal\":\"0\","
+                            "\"uses\":3,\"unknown\":{}}",
+                            &r, NULL),
+                     0);
+    assert_int_equal(r.has_ordinal, 1);
+    assert_int_equal(r.ordinal, 0);
+    assert_int_equal(r.uses, 3);
+}
+
+static void each_enumeration_has_a_name_for_each_value(void **state)
+{
+    static const struct {
+        const char *const *names;
+        int last;
+    } rows[] = {
+        {pf_checkin_kinds, PF_CHECKIN_WAIT},
+        {pf_wait_reasons, PF_WAIT_FINISHED},
+        {pf_failure_codes, PF_FAILURE_OTHER},
+        {pf_task_states, PF_TASK_FINISHED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        for (int k = 0; k <= rows[i].last; k++)
+            assert_non_null(rows[i].names[k]);
+        assert_null(rows[i].names[rows[i].last + 1]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_message_survives_the_journey),
+        cmocka_unit_test(every_message_at_its_limits_fits_a_control_body),
+        cmocka_unit_test(every_member_has_a_key_of_its_own_and_a_sentence),
+        cmocka_unit_test(a_message_without_a_required_member_is_refused),
+        cmocka_unit_test(text_over_its_bound_is_refused),
+        cmocka_unit_test(refuses_values_out_of_bounds),
+        cmocka_unit_test(a_wait_says_why_and_an_assignment_does_not),
+        cmocka_unit_test(defaults_stay_when_a_token_request_is_silent),
+        cmocka_unit_test(each_enumeration_has_a_name_for_each_value),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
