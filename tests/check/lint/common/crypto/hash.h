@@ -1,0 +1,1 @@
+/* What wrong.c must not include. */
