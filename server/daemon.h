@@ -1,0 +1,51 @@
+/* daemon.h - the parts of a running pocketfedd, put together and taken apart
+ * in order.
+ *
+ * start binds every listener before it loads anything, so that a taken port is
+ * said at once; when it returns, everything answers.  stop drains: nothing new
+ * is begun, what runs may end until the deadline, then the rest is cut.
+ */
+#ifndef PF_DAEMON_H
+#define PF_DAEMON_H
+
+#include "config.h"
+#include "http.h"
+#include "log.h"
+#include "routes.h"
+#include "statedir.h"
+
+struct pf_daemon {
+    struct pf_config config;
+    struct pf_log log;
+    struct pf_statedir dir;
+    struct pf_tls *tls;
+    struct pf_store *store;
+    struct pf_metrics metrics;
+    struct pf_edge edge;
+    struct pf_http *http[PF_LISTEN_OPS + 1];
+    int fd[PF_LISTEN_OPS + 1];
+    char link_host[256];
+    char client_address[PF_CONFIG_TEXT]; /* as bound, "0.0.0.0:8443" */
+    char ops_address[PF_CONFIG_TEXT];
+    char warning[512]; /* "" or one line of them */
+};
+
+/* config: loaded. d is filled; on failure everything is undone. */
+enum pocketfed_status pf_daemon_start(struct pf_daemon *d,
+                                      const struct pf_config *config,
+                                      struct pf_error *err);
+/* Once a second while it runs. */
+void pf_daemon_tick(struct pf_daemon *d);
+/* Begins to drain; then call until it returns 1 (all ended), at most for
+ * config.drain_s, then pf_daemon_stop. */
+void pf_daemon_drain(struct pf_daemon *d);
+int pf_daemon_idle(const struct pf_daemon *d);
+void pf_daemon_stop(struct pf_daemon *d);
+
+/* What a person reads at start (at most 8 lines), and the same as JSON. */
+enum pocketfed_status pf_daemon_banner(const struct pf_daemon *d,
+                                       struct pf_buf *out);
+enum pocketfed_status pf_daemon_banner_json(const struct pf_daemon *d,
+                                            struct pf_buf *out);
+
+#endif

@@ -1,0 +1,277 @@
+#include "ingest.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "admit.h"
+#include "codec.h"
+#include "statement.h"
+#include "update.h"
+
+/* The update is not ours any more: the coordinator has place and extent. */
+static void drop_place(struct pf_exchange *ex)
+{
+    if (ex->ingest.has_place)
+        pf_coordinator_unreserve(ex->edge->coordinator);
+    ex->ingest.has_place = 0;
+}
+
+static void drop_extent(struct pf_exchange *ex)
+{
+    if (ex->ingest.has_extent)
+        pf_segment_release(ex->ingest.segment, &ex->ingest.extent);
+    ex->ingest.has_extent = 0;
+}
+
+void pf_ingest_free(struct pf_exchange *ex)
+{
+    struct pf_ingest *in = &ex->ingest;
+
+    if (in->has_place && in->has_extent) /* no answer was given */
+        pf_count(ex->edge->metrics, PF_COUNT_UPLOADS_LOST, 1);
+    drop_place(ex);
+    drop_extent(ex);
+    pf_segment_unref(in->segment);
+    in->segment = NULL;
+    pf_hash_free(in->hash);
+    in->hash = NULL;
+}
+
+/* A refusal of this upload: counted for the round, everything given back. */
+static enum pf_next refuse(struct pf_exchange *ex, const struct pf_problem *p)
+{
+    enum pf_next next;
+
+    if (p->id == PF_PROBLEM_ROUND_CLOSED)
+        atomic_fetch_add(&ex->task->late, 1);
+    else if (pf_problem_rows[p->id].action != PF_DO_RETRY)
+        atomic_fetch_add(&ex->task->refused, 1);
+    drop_place(ex);
+    drop_extent(ex);
+    next = pf_reply_problem(ex, p);
+    return next;
+}
+
+static enum pf_next acknowledge(struct pf_exchange *ex,
+                                const struct pf_ack *ack, int again)
+{
+    pf_count(ex->edge->metrics, PF_COUNT_UPLOADS_ACKNOWLEDGED, 1);
+    return pf_reply_json(ex, again ? 200 : 201, pf_ack_fields, ack, PF_SAY_ACK);
+}
+
+/* Bytes of the longest frame that this round can use; 0: on overflow. */
+static size_t longest(const struct pf_expected *want)
+{
+    const struct pf_codec *codec = pf_codec_find(want->plan->update.codec);
+    /* the head with everything optional in it, and the last padding */
+    size_t head = PF_UPDATE_FIXED + 32 * PF_MAX_METRICS + 24 + 2 * 16;
+    size_t body;
+
+    if (!codec)
+        return 0;
+    body = codec->max_bytes(want->n_params);
+    return body > PF_MAX_UPDATE - head ? 0 : body + head;
+}
+
+/* The answer from the store alone: 1 when there was one (in the reply). */
+static int answered_before(struct pf_exchange *ex)
+{
+    struct pf_store_reader *reader;
+    struct pf_error err = {0};
+    enum pocketfed_status st;
+    struct pf_ack ack;
+
+    reader = pf_readers_take(ex->edge->readers, &err);
+    if (!reader) {
+        pf_reply_internal(ex, &err);
+        return 1;
+    }
+    st = pf_reader_ack(reader, ex->task->stored.id, ex->args.round,
+                       ex->device.id, &ack);
+    pf_readers_give(ex->edge->readers, reader);
+    if (st != POCKETFED_OK)
+        return 0;
+    if (memcmp(ack.digest, ex->digest, sizeof ack.digest) == 0)
+        acknowledge(ex, &ack, 1);
+    else
+        pf_reply_refuse(ex, PF_PROBLEM_ALREADY_DIFFERENT,
+                        "round %" PRIu64 " has another update of this device",
+                        ex->args.round);
+    return 1;
+}
+
+static void fill_event(const struct pf_exchange *ex, enum pf_event_kind kind,
+                       struct pf_event *ev)
+{
+    memset(ev, 0, sizeof *ev);
+    ev->kind = kind;
+    ev->device = ex->device;
+    ev->round = ex->args.round;
+    memcpy(ev->u.update.digest, ex->digest, sizeof ev->u.update.digest);
+    ev->u.update.extent.length = ex->content_length;
+}
+
+/* The engine wants it: room in the segment, then the body. */
+static enum pf_next let_in(struct pf_exchange *ex)
+{
+    struct pf_edge *e = ex->edge;
+    struct pf_ingest *in = &ex->ingest;
+    struct pf_problem why = {0};
+    struct pf_error err = {0};
+
+    if (!pf_coordinator_expected(e->coordinator, ex->task, ex->args.round,
+                                 &in->expected) ||
+        !(in->segment = pf_coordinator_segment(e->coordinator, ex->task,
+                                               ex->args.round))) {
+        pf_problem_set(&why, PF_PROBLEM_ROUND_CLOSED,
+                       "round %" PRIu64 " closed just now", ex->args.round);
+        return refuse(ex, &why);
+    }
+    in->hash = pf_hash_new();
+    if (!in->hash || pf_segment_reserve(in->segment, ex->content_length,
+                                        &in->extent, &err) != POCKETFED_OK) {
+        pf_log(e->log, PF_LOG_ERROR, "no room for an update task=%s \"%s\"",
+               ex->args.task, err.text);
+        pf_problem_set(&why, PF_PROBLEM_BUSY, "no room for the update");
+        why.retry_after_ms = 30000;
+        return refuse(ex, &why);
+    }
+    in->has_extent = 1;
+    pf_count(e->metrics, PF_COUNT_UPLOADS_STARTED, 1);
+    return PF_NEXT_READ;
+}
+
+static enum pf_next offered(struct pf_exchange *ex)
+{
+    switch (ex->answer.kind) {
+    case PF_ANSWER_GO:
+        return let_in(ex);
+    case PF_ANSWER_ACK:
+        drop_place(ex);
+        return acknowledge(ex, &ex->answer.u.ack, 1);
+    default:
+        return refuse(ex, &ex->answer.u.problem);
+    }
+}
+
+enum pf_next pf_ingest_begin(struct pf_exchange *ex)
+{
+    struct pf_edge *e = ex->edge;
+    struct pf_expected want;
+    struct pf_problem why = {0};
+    struct pf_event ev;
+    size_t most;
+
+    if (answered_before(ex))
+        return PF_NEXT_REPLY;
+    if (pf_coordinator_expected(e->coordinator, ex->task, ex->args.round,
+                                &want)) {
+        most = longest(&want);
+        if (ex->content_length > most) {
+            pf_problem_set(&why, PF_PROBLEM_TOO_LARGE,
+                           "%" PRIu64
+                           " bytes; an update of this task has at most %zu",
+                           ex->content_length, most);
+            return refuse(ex, &why);
+        }
+    }
+    if (ex->content_length < PF_UPDATE_FIXED) {
+        pf_problem_set(&why, PF_PROBLEM_LENGTH,
+                       "%" PRIu64 " bytes; an update's head alone has %d",
+                       ex->content_length, PF_UPDATE_FIXED);
+        return refuse(ex, &why);
+    }
+    if (pf_coordinator_reserve(e->coordinator) != POCKETFED_OK)
+        return pf_reply_refuse(ex, PF_PROBLEM_BUSY, "too many uploads at once");
+    ex->ingest.has_place = 1;
+    fill_event(ex, PF_EV_OFFER, &ev);
+    return pf_exchange_submit(ex, &ev, 0, offered);
+}
+
+void pf_ingest_data(struct pf_exchange *ex, const void *p, size_t n)
+{
+    struct pf_ingest *in = &ex->ingest;
+
+    in->received += n;
+    /* After a failure, or past the announced end, the rest is only drained. */
+    if (in->failed.status != POCKETFED_OK || in->received > ex->content_length)
+        return;
+    pf_hash_add(in->hash, p, n);
+    pf_segment_write(in->segment, in->extent.offset + in->received - n, p, n,
+                     &in->failed);
+}
+
+static enum pf_next updated(struct pf_exchange *ex)
+{
+    struct pf_ingest *in = &ex->ingest;
+
+    if (ex->answer.kind != PF_ANSWER_ACK)
+        return refuse(ex, &ex->answer.u.problem);
+    /* Counted now: the extent is the round's. Counted before, by an upload
+     * that ran beside this one: these bytes are dead. */
+    if (!ex->answer.again)
+        in->has_extent = 0;
+    drop_extent(ex);
+    return acknowledge(ex, &ex->answer.u.ack, ex->answer.again);
+}
+
+/* 1 when the frame may be counted. */
+static int admit(struct pf_exchange *ex, struct pf_admitted *out,
+                 struct pf_problem *why)
+{
+    struct pf_ingest *in = &ex->ingest;
+    struct pf_error err = {0};
+    float scratch[PF_ADMIT_BLOCK];
+    const uint8_t *frame;
+    int ok;
+
+    if (pf_segment_map(in->segment, &in->extent, &frame, &err) !=
+        POCKETFED_OK) {
+        pf_log(ex->edge->log, PF_LOG_ERROR, "cannot map an update \"%s\"",
+               err.text);
+        pf_problem_set(why, PF_PROBLEM_BUSY, "the update could not be read");
+        return 0;
+    }
+    ok = pf_admit(&in->expected, frame, (size_t)in->extent.length, scratch, out,
+                  why) == POCKETFED_OK;
+    pf_segment_unmap(frame, &in->extent);
+    return ok;
+}
+
+enum pf_next pf_ingest_end(struct pf_exchange *ex)
+{
+    struct pf_edge *e = ex->edge;
+    struct pf_ingest *in = &ex->ingest;
+    struct pf_problem why = {0};
+    uint8_t digest[PF_DIGEST_LEN];
+    struct pf_event ev;
+
+    atomic_fetch_add(&ex->task->bytes_up, in->received);
+    pf_count(e->metrics, PF_COUNT_UPLOAD_BYTES, in->received);
+    pf_hash_end(in->hash, digest);
+    if (in->failed.status != POCKETFED_OK) {
+        pf_log(e->log, PF_LOG_ERROR, "cannot write an update task=%s \"%s\"",
+               ex->args.task, in->failed.text);
+        pf_problem_set(&why, PF_PROBLEM_BUSY, "the update could not be kept");
+        why.retry_after_ms = 30000;
+        return refuse(ex, &why);
+    }
+    if (in->received != ex->content_length) {
+        pf_problem_set(&why, PF_PROBLEM_LENGTH,
+                       "%" PRIu64 " bytes came, %" PRIu64 " were announced",
+                       in->received, ex->content_length);
+        return refuse(ex, &why);
+    }
+    if (memcmp(digest, ex->digest, sizeof digest) != 0) {
+        pf_problem_set(&why, PF_PROBLEM_DIGEST,
+                       "the body's SHA-256 is not the one that was signed");
+        return refuse(ex, &why);
+    }
+    fill_event(ex, PF_EV_UPDATE, &ev);
+    ev.u.update.extent = in->extent;
+    if (!admit(ex, &ev.u.update.admitted, &why))
+        return refuse(ex, &why);
+    /* pf_exchange_submit uses the place up or gives it back. */
+    in->has_place = 0;
+    return pf_exchange_submit(ex, &ev, 1, updated);
+}

@@ -1,0 +1,160 @@
+/* pocketfedd - the aggregation server: options, signals, start and end. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "sdnotify.h"
+
+#define EXIT_USAGE  2
+#define EXIT_CONFIG 78
+
+static int exit_code(enum pocketfed_status st)
+{
+    return st == POCKETFED_INVALID  ? EXIT_USAGE
+           : st == POCKETFED_CONFIG ? EXIT_CONFIG
+                                    : EXIT_FAILURE;
+}
+
+static void put(int fd, const struct pf_buf *text)
+{
+    size_t done = 0;
+    ssize_t n;
+
+    while (done < text->len) {
+        n = write(fd, text->data + done, text->len - done);
+        if (n < 0 && errno != EINTR)
+            return;
+        done += n > 0 ? (size_t)n : 0;
+    }
+}
+
+/* What did not happen, why, and what to do. */
+static int fail(const struct pf_config *c, const struct pf_error *err)
+{
+    int code = exit_code(err->status);
+    struct pf_buf out;
+
+    fprintf(stderr, "pocketfedd did not start: %s\n", err->text);
+    if (err->hint[0])
+        fprintf(stderr, "%s\n", err->hint);
+    if (!c->json)
+        return code;
+    pf_buf_init(&out, 8192);
+    pf_buf_addf(&out, "{\"success\":false,\"exit\":%d,\"status\":\"%s\"", code,
+                pocketfed_status_name(err->status));
+    pf_buf_adds(&out, ",\"error\":");
+    pf_json_string(&out, err->text);
+    pf_buf_adds(&out, ",\"hint\":");
+    pf_json_string(&out, err->hint);
+    pf_buf_adds(&out, "}\n");
+    put(STDOUT_FILENO, &out);
+    pf_buf_free(&out);
+    return code;
+}
+
+/* -h, --version, --print-config, --check-config: 1 when that was all. */
+static int informed(const struct pf_config *c)
+{
+    struct pf_buf out;
+
+    if (!c->help && !c->version && !c->print && !c->check)
+        return 0;
+    pf_buf_init(&out, 1u << 20);
+    if (c->help)
+        pf_config_help(&out);
+    else if (c->version)
+        pf_buf_adds(&out, "pocketfedd " POCKETFED_VERSION "\n");
+    else if (c->print)
+        pf_config_print(c, &out);
+    else
+        pf_buf_addf(&out, "the configuration is right%s%s\n",
+                    c->file[0] ? ": " : "", c->file);
+    put(STDOUT_FILENO, &out);
+    pf_buf_free(&out);
+    return 1;
+}
+
+static void say_started(const struct pf_daemon *d)
+{
+    struct pf_buf out;
+
+    pf_buf_init(&out, 16384);
+    pf_daemon_banner(d, &out);
+    put(STDERR_FILENO, &out);
+    if (d->config.json) {
+        pf_buf_clear(&out);
+        pf_daemon_banner_json(d, &out);
+        put(STDOUT_FILENO, &out);
+    }
+    pf_buf_free(&out);
+}
+
+/* Waits for one of the signals, at most `ms`; 0 when none came. */
+static int wait_signal(const sigset_t *set, int ms)
+{
+    struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
+    int sig = sigtimedwait(set, NULL, &t);
+
+    return sig > 0 ? sig : 0;
+}
+
+static void serve(struct pf_daemon *d, const sigset_t *set)
+{
+    int64_t deadline;
+    int sig;
+
+    do {
+        sig = wait_signal(set, 1000);
+        pf_daemon_tick(d);
+    } while (sig != SIGTERM && sig != SIGINT);
+
+    pf_sdnotify("STOPPING=1\nSTATUS=letting uploads end");
+    fprintf(stderr, "stopping; running uploads have %u s to end\n",
+            d->config.drain_s);
+    pf_daemon_drain(d);
+    deadline = pf_wall_ms() + (int64_t)d->config.drain_s * 1000;
+    while (!pf_daemon_idle(d) && pf_wall_ms() < deadline) {
+        sig = wait_signal(set, 50);
+        if (sig == SIGTERM || sig == SIGINT) /* asked twice */
+            break;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct pf_daemon daemon;
+    static struct pf_config config;
+    struct pf_error err = {0};
+    enum pocketfed_status st;
+    sigset_t set;
+
+    st = pf_config_load(&config, argc, argv, getenv, &err);
+    if (st != POCKETFED_OK)
+        return fail(&config, &err);
+    if (informed(&config))
+        return EXIT_SUCCESS;
+
+    /* Before any thread, so that all of them leave the signals to us. */
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP); /* nothing to reload yet: must not kill */
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+
+    st = pf_daemon_start(&daemon, &config, &err);
+    if (st != POCKETFED_OK)
+        return fail(&config, &err);
+    say_started(&daemon);
+    pf_sdnotify("READY=1\nSTATUS=serving");
+    serve(&daemon, &set);
+    pf_daemon_stop(&daemon);
+    fprintf(stderr, "stopped\n");
+    return EXIT_SUCCESS;
+}
