@@ -4,8 +4,10 @@
  *
  *   check in -> plan -> model -> train -> clip, encode, sign -> upload -> ack
  *
- * It stores nothing itself: `struct pf_participation_io` lends the object
- * cache and the checkpoint (files in client.c, memory in the simulator).
+ * It has no clock and stores nothing itself: `struct pf_participation_io` lends
+ * the model cache and the little that a kill must not lose (files in client.c,
+ * memory in the simulator).  Whoever is killed at any point and starts again
+ * with the same io ends with the same frame, bit for bit.
  */
 #ifndef PF_PARTICIPATION_H
 #define PF_PARTICIPATION_H
@@ -23,24 +25,34 @@ struct pf_member {
     uint8_t device[PF_DEVICE_LEN];
     uint64_t ordinal;
     const struct pf_key *record_key; /* public; all statements are checked */
-    const char *client_version, *device_class;
-    uint64_t memory;
+    const char *client_version, *device_class; /* the latter may be NULL */
+    uint64_t memory;     /* bytes a participation may take; 0: no limit */
+    uint64_t last_round; /* of the last accepted update, 0: none; a lower
+                            assignment is refused */
 };
 
 struct pf_participation_io {
     void *ctx;
-    /* Object by digest into out: OK or NOT_FOUND. put may drop older ones. */
+    /* Model file by digest into out: OK or NOT_FOUND. put may drop older ones.
+     * NULL functions: no cache. */
     enum pocketfed_status (*object_get)(void *ctx, const uint8_t digest[32],
                                         struct pf_buf *out);
     enum pocketfed_status (*object_put)(void *ctx, const uint8_t digest[32],
                                         const void *p, size_t len);
-    /* The checkpoint or ready frame of a round; NULL functions: none kept. */
+    /* Small state under fixed names; NULL functions: none kept. What is loaded
+     * is checked before it is used, so damage costs work, never correctness. */
     enum pocketfed_status (*save)(void *ctx, const char *name, const void *p,
                                   size_t len);
     enum pocketfed_status (*load)(void *ctx, const char *name,
                                   struct pf_buf *out);
     void (*remove)(void *ctx, const char *name);
 };
+
+/* The names: the signed plan in use, the training so far, the frame that is
+ * ready to be sent. One of each is enough: each says which round it is for. */
+#define PF_SAVED_PLAN   "plan"
+#define PF_SAVED_TRAIN  "train"
+#define PF_SAVED_UPDATE "update"
 
 enum pf_want {
     PF_WANT_REQUEST, /* *request is to be sent; then pf_participation_reply */
@@ -62,13 +74,16 @@ struct pf_want_reply { /* from the transport's reply */
     int status;
     const uint8_t *body;
     size_t body_len;
-    const char *statement;      /* Pocketfed-Signature or NULL */
-    int64_t retry_after_ms;     /* 0: none */
+    const char *statement;  /* Pocketfed-Signature or NULL */
+    int64_t retry_after_ms; /* 0: none */
 };
 
 enum pf_outcome {
-    PF_OUTCOME_RUNNING, PF_OUTCOME_ACCEPTED, PF_OUTCOME_DROPPED,
-    PF_OUTCOME_FINISHED, PF_OUTCOME_REFUSED,
+    PF_OUTCOME_RUNNING,
+    PF_OUTCOME_ACCEPTED,
+    PF_OUTCOME_DROPPED,
+    PF_OUTCOME_FINISHED,
+    PF_OUTCOME_REFUSED,
 };
 
 struct pf_participation;
@@ -77,7 +92,8 @@ enum pocketfed_status pf_participation_create(
     const struct pf_member *member, const struct pf_examples *examples,
     const struct pf_participation_io *io, struct pf_participation **out);
 void pf_participation_free(struct pf_participation *p);
-/* Ready for the next contribution (plan, model structure and buffers kept). */
+/* Ready for the next contribution (plan, model structure and buffers kept).
+ * Only now is an acknowledged frame forgotten: store its receipt before. */
 void pf_participation_reset(struct pf_participation *p);
 enum pf_want pf_participation_next(struct pf_participation *p,
                                    struct pf_want_request *request,
@@ -102,8 +118,22 @@ enum pocketfed_status pf_participation_checkpoint(struct pf_participation *p,
 enum pf_outcome pf_participation_outcome(const struct pf_participation *p);
 uint64_t pf_participation_round(const struct pf_participation *p);
 const struct pf_ack *pf_participation_ack(const struct pf_participation *p);
+/* "checkin", "plan", "model", "train", "upload", "failure" or "ended". */
 const char *pf_participation_phase(const struct pf_participation *p);
-void pf_participation_progress(const struct pf_participation *p,
-                               uint64_t *done, uint64_t *total, double *loss);
+/* Examples trained on, of how many, and the mean loss (NaN before any). */
+void pf_participation_progress(const struct pf_participation *p, uint64_t *done,
+                               uint64_t *total, double *loss);
+/* Floats of one example of the plan in use; 0 before there is a plan. */
+size_t pf_participation_input(const struct pf_participation *p);
+/* Why the last request is asked again, the work was dropped or refused; status
+ * OK when nothing went wrong. */
+const struct pf_error *pf_participation_error(const struct pf_participation *p);
+/* The server's Unix time in milliseconds when the last reply stated it under
+ * the record key, else 0. Correct the clock that signs by it. */
+int64_t pf_participation_server_time(const struct pf_participation *p);
+
+/* Full-jitter exponential backoff: uniform in [50 ms, 1 s * 2^attempt], at most
+ * 10 min. `index` numbers the draws of one `seed`. */
+int64_t pf_backoff_ms(uint64_t seed, uint64_t index, unsigned attempt);
 
 #endif

@@ -64,5 +64,6 @@ function(pf_use_rooms target)
     get_property(libs TARGET ${room} PROPERTY PF_LIBS)
     target_link_libraries(${target} PRIVATE ${libs})
   endforeach()
-  target_link_libraries(${target} PRIVATE pf_build)
+  # Not a part of what is installed.
+  target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:pf_build>)
 endfunction()

@@ -39,15 +39,15 @@ struct pocketfed_header {
 struct pocketfed_request {
     size_t size;
     const char *method;
-    const char *host;   /* name or address, without brackets */
+    const char *host; /* name or address, without brackets */
     uint16_t port;
     const char *target; /* path and query */
     const struct pocketfed_header *headers;
     size_t n_headers;
     const uint8_t *body; /* NULL: none */
     size_t body_len;
-    int expect_continue; /* send Expect: 100-continue and wait for it */
-    const uint8_t (*pins)[32]; /* SHA-256 of acceptable SPKIs; none: system roots */
+    int expect_continue;       /* send Expect: 100-continue and wait for it */
+    const uint8_t (*pins)[32]; /* SHA-256 of SPKIs; none: system roots */
     size_t n_pins;
     size_t max_reply; /* bytes of body; longer must fail with LIMIT */
 };
@@ -123,8 +123,7 @@ struct pocketfed_options {
 POCKETFED_API enum pocketfed_status
 pocketfed_client_open(const struct pocketfed_options *options,
                       const struct pocketfed_env *env,
-                      struct pocketfed_client **out, char *why,
-                      size_t why_len);
+                      struct pocketfed_client **out, char *why, size_t why_len);
 
 /* Checks the link and keeps it; the enrolment itself is done by step. OK also
  * when this folder has joined that task already (no-op). EXISTS when it has
@@ -133,25 +132,28 @@ POCKETFED_API enum pocketfed_status
 pocketfed_client_join(struct pocketfed_client *client, const char *link);
 
 enum pocketfed_state {
-    POCKETFED_STATE_NEW = 0,     /* no join link yet */
+    POCKETFED_STATE_NEW = 0, /* no join link yet */
     POCKETFED_STATE_JOINING = 1,
     POCKETFED_STATE_CHECKING_IN = 2,
     POCKETFED_STATE_FETCHING = 3, /* plan, model */
     POCKETFED_STATE_TRAINING = 4,
     POCKETFED_STATE_UPLOADING = 5,
-    POCKETFED_STATE_WAITING = 6, /* until wait_ms has passed */
+    POCKETFED_STATE_WAITING = 6,  /* until wait_ms has passed */
     POCKETFED_STATE_FINISHED = 7, /* the task is over */
-    POCKETFED_STATE_STOPPED = 8, /* a permanent refusal; see the error */
+    POCKETFED_STATE_STOPPED = 8,  /* a permanent refusal; see the error */
 };
 
 enum pocketfed_event { /* what this step brought about, at most one */
-    POCKETFED_EVENT_NONE = 0,
-    POCKETFED_EVENT_JOINED = 1,
-    POCKETFED_EVENT_ASSIGNED = 2,
-    POCKETFED_EVENT_TRAINED = 3,
-    POCKETFED_EVENT_ACCEPTED = 4, /* acknowledgement verified and stored */
-    POCKETFED_EVENT_DROPPED = 5,  /* the work was refused; error says why */
-    POCKETFED_EVENT_RETRY = 6,    /* a request failed; error says why */
+                       POCKETFED_EVENT_NONE = 0,
+                       POCKETFED_EVENT_JOINED = 1,
+                       POCKETFED_EVENT_ASSIGNED = 2,
+                       POCKETFED_EVENT_TRAINED = 3,
+                       POCKETFED_EVENT_ACCEPTED =
+                           4, /* acknowledgement verified and stored */
+                       POCKETFED_EVENT_DROPPED =
+                           5, /* the work was refused; error says why */
+                       POCKETFED_EVENT_RETRY =
+                           6, /* a request failed; error says why */
 };
 
 struct pocketfed_progress {
@@ -161,7 +163,7 @@ struct pocketfed_progress {
     int64_t wait_ms; /* call step again after so long; 0: at once */
     uint64_t round;
     uint64_t examples_done, examples_total; /* of this participation */
-    double loss; /* mean training loss so far; NaN before */
+    double loss;                   /* mean training loss so far; NaN before */
     uint64_t bytes_up, bytes_down; /* since open */
     uint64_t participations;       /* accepted updates since open */
 };
@@ -178,16 +180,16 @@ struct pocketfed_status_report {
     size_t size;
     enum pocketfed_state state;
     char task[65];
-    char server[272];      /* host:port */
-    char device[33];       /* hex id, "" before joining */
-    char record_key[65];   /* hex fingerprint */
+    char server[272];    /* host:port */
+    char device[33];     /* hex id, "" before joining */
+    char record_key[65]; /* hex fingerprint */
     uint64_t ordinal;
-    uint64_t last_round;   /* accepted; 0: none */
-    char last_update[65];  /* its digest, hex */
-    int64_t last_accepted_ms; /* Unix; 0: none */
-    uint64_t participations;  /* ever */
+    uint64_t last_round;           /* accepted; 0: none */
+    char last_update[65];          /* its digest, hex */
+    int64_t last_accepted_ms;      /* Unix; 0: none */
+    uint64_t participations;       /* ever */
     uint64_t bytes_up, bytes_down; /* ever */
-    char model[65];        /* newest verified model in the cache, hex, or "" */
+    char model[65]; /* newest verified model in the cache, hex, or "" */
 };
 POCKETFED_API enum pocketfed_status
 pocketfed_client_status(const struct pocketfed_client *client,

@@ -1,0 +1,95 @@
+/* client_core.h - what the files of the handle share.  Nobody else includes
+ * it.
+ */
+#ifndef PF_CLIENT_CORE_H
+#define PF_CLIENT_CORE_H
+
+#include <pocketfed/client.h>
+#include "log.h"
+#include "participation.h"
+#include "request.h"
+#include "storage.h"
+
+#define PF_FILE_LINK     "join.link"
+#define PF_FILE_KEY      "identity.key"
+#define PF_FILE_RECEIPTS "receipts.jsonl"
+
+struct pocketfed_client {
+    /* What the app gave. */
+    struct pocketfed_env env;
+    struct pocketfed_transport transport;
+    struct pf_log log;
+    char label[PF_LABEL_MAX + 1];
+    char device_class[32];
+    uint32_t checkpoint_s, max_participations;
+
+    /* Who we are, and where. */
+    struct pf_storage storage;
+    struct pf_key *key; /* NULL when the app signs */
+    struct pf_identity identity;
+    uint8_t public_key[PF_PUBLIC_MAX];
+    size_t public_len;
+    int joining, joined;
+    struct pf_join_link link;  /* while joining */
+    struct pf_membership home; /* once joined */
+    struct pf_key *record_key;
+    uint8_t pins[PF_JOIN_MAX_PINS][32];
+    struct pf_peer peer;
+    struct pf_member member;
+    struct pf_examples examples;
+    struct pf_participation *part;
+    struct pf_counters counters;
+
+    /* The running request. */
+    struct pf_built_request built;
+    struct pf_buf enrol_body;
+    int in_flight;
+    int64_t offset_ms; /* server's clock minus ours; for signing only */
+
+    /* Pace. */
+    int64_t wait_from_ms, wait_ms; /* by the app's clock; 0: no wait */
+    int64_t saved_ms;              /* monotonic, of the last checkpoint */
+    int unsaved;                   /* trained since then */
+    unsigned attempts, clocks;
+    uint64_t draws;
+    int idle_ms; /* the app's transport has nothing to do for us yet */
+
+    /* What came of it. */
+    enum pocketfed_status stopped; /* OK: going on */
+    enum pocketfed_event event;    /* of this step */
+    struct pf_error error;
+    struct pf_buf receipt; /* an acknowledgement that is not stored yet */
+    size_t receipt_key;
+    uint64_t bytes_up, bytes_down, participations; /* since open */
+
+    /* The model for predictions. */
+    struct pf_model *model;
+    float *params;
+    char model_digest[65];
+};
+
+/* client.c */
+int64_t pf_client_now(const struct pocketfed_client *c);
+/* Identity, for the first join; kept on disk before it is used. */
+enum pocketfed_status pf_client_make_key(struct pocketfed_client *c);
+/* c->home is set: everything that follows from it. */
+enum pocketfed_status pf_client_set_home(struct pocketfed_client *c);
+void pf_client_forget_link(struct pocketfed_client *c);
+void pf_client_wipe(void *p, size_t n);
+
+/* client_step.c: for good, with c->error. Returns its status. */
+enum pocketfed_status pf_client_stop(struct pocketfed_client *c,
+                                     enum pocketfed_status status);
+void pf_client_wait(struct pocketfed_client *c, int64_t ms);
+/* c->error is set: try again after Retry-After or backoff. */
+void pf_client_retry(struct pocketfed_client *c, int64_t retry_after_ms);
+/* Builds, signs and begins a request. */
+enum pocketfed_status pf_client_send(struct pocketfed_client *c,
+                                     const struct pf_want_request *want);
+
+/* client_enrol.c */
+enum pocketfed_status pf_client_enrol(struct pocketfed_client *c);
+enum pocketfed_status pf_client_enrolled(struct pocketfed_client *c,
+                                         const struct pf_want_reply *reply);
+
+#endif

@@ -1,0 +1,496 @@
+/* What the server says: every reply is proved, compared with what was asked,
+ * and moves the machine to its next phase.
+ */
+#include "participation.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "participation_core.h"
+#include "refusal.h"
+#include "safetensors.h"
+#include "statement.h"
+#include "text.h"
+
+#define MAX_CLOCKS 3 /* corrections in a row before it counts as trouble */
+
+static int is_zero(const uint8_t digest[32])
+{
+    static const uint8_t zeros[32];
+
+    return memcmp(digest, zeros, sizeof zeros) == 0;
+}
+
+static int has_digest(const void *p, size_t len, const uint8_t digest[32])
+{
+    uint8_t is[32];
+
+    pf_sha256(p, len, is);
+    return memcmp(is, digest, sizeof is) == 0;
+}
+
+static enum pocketfed_status wrong_proof(struct pf_participation *p,
+                                         const char *what)
+{
+    pf_fail(&p->why, POCKETFED_PROOF,
+            "%s is not signed by the record key of the join link", what);
+    pf_hint(&p->why, "if the server was set up anew, join again with a new "
+                     "link; otherwise tell its operator");
+    return pf_part_refuse(p);
+}
+
+static enum pocketfed_status wrong_digest(struct pf_participation *p,
+                                          const char *what,
+                                          const uint8_t digest[32])
+{
+    char hex[65];
+
+    pf_hex(digest, 32, hex);
+    pf_fail(&p->why, POCKETFED_PROOF,
+            "the %s that came does not have the digest %.16s... that the "
+            "assignment names",
+            what, hex);
+    return pf_part_refuse(p);
+}
+
+/* A success that cannot be read is trouble on the way: ask again. */
+static enum pocketfed_status unreadable(struct pf_participation *p,
+                                        const struct pf_want_reply *r)
+{
+    pf_part_retry(p, r->retry_after_ms);
+    return POCKETFED_OK;
+}
+
+static enum pocketfed_status ask_for_model(struct pf_participation *p);
+
+/* --- plan --- */
+
+/* The one member that is read before all others, so that an old library says
+ * that it is old and not that some newer word is unknown. */
+static enum pocketfed_status check_version(struct pf_participation *p,
+                                           const char *text, size_t len)
+{
+    struct {
+        char min_version[32];
+    } plan = {""};
+    static const struct pf_json_field fields[] = {
+        {.key = "min_version", .type = PF_JSON_STRING, .size = 32},
+        {.key = NULL},
+    };
+    enum pocketfed_status st;
+
+    st = pf_json_decode(fields, PF_JSON_IGNORE, text, len, &plan, &p->why);
+    if (st)
+        return st;
+    if (plan.min_version[0] == '\0' ||
+        pf_version_at_least(p->member->client_version, plan.min_version))
+        return POCKETFED_OK;
+    pf_fail(&p->why, POCKETFED_TOO_OLD,
+            "the plan needs pocketfed %s or newer; this is %s",
+            plan.min_version, p->member->client_version);
+    pf_hint(&p->why, "update the app");
+    return POCKETFED_TOO_OLD;
+}
+
+/* Replaces the plan in use; on failure there is none and p->why says why. */
+static enum pocketfed_status install_plan(struct pf_participation *p,
+                                          const char *text, size_t len)
+{
+    enum pocketfed_status st;
+
+    p->has_plan = 0;
+    pf_model_free(p->model);
+    p->model = NULL;
+    pf_plan_free(&p->plan);
+    pf_plan_init(&p->plan);
+    st = check_version(p, text, len);
+    if (st)
+        return st;
+    st = pf_plan_decode(text, len, &p->plan, &p->why);
+    if (st)
+        return st;
+    if (strcmp(p->plan.task, p->member->task) != 0)
+        return pf_fail(&p->why, POCKETFED_PROOF,
+                       "the plan is for task %s, not %s", p->plan.task,
+                       p->member->task);
+    p->codec = pf_codec_find(p->plan.update.codec);
+    if (!p->codec)
+        return pf_fail(&p->why, POCKETFED_UNSUPPORTED,
+                       "codec %s is not in this build", p->plan.update.codec);
+    st = pf_model_create((const char *)p->plan.model.data, p->plan.model.len,
+                         &p->model, &p->why);
+    if (st)
+        return st;
+    pf_model_layout_digest(p->model, p->layout);
+    memcpy(p->plan_digest, p->work.plan, sizeof p->plan_digest);
+    p->has_plan = 1;
+    return POCKETFED_OK;
+}
+
+/* The plan's bytes are proved. */
+static enum pocketfed_status use_plan(struct pf_participation *p,
+                                      const char *text, size_t len)
+{
+    switch (install_plan(p, text, len)) {
+    case POCKETFED_OK:
+        return ask_for_model(p);
+    case POCKETFED_PROOF:
+    case POCKETFED_TOO_OLD:
+        return pf_part_refuse(p);
+    case POCKETFED_NO_MEMORY:
+        pf_part_fail(p, PF_FAILURE_MEMORY);
+        return POCKETFED_OK;
+    default:
+        pf_part_fail(p, PF_FAILURE_UNSUPPORTED);
+        return POCKETFED_OK;
+    }
+}
+
+static enum pocketfed_status on_plan(struct pf_participation *p,
+                                     const struct pf_want_reply *r)
+{
+    struct pf_buf kept;
+
+    if (!has_digest(r->body, r->body_len, p->work.plan))
+        return wrong_digest(p, "plan", p->work.plan);
+    if (pf_statement_verify_field(p->member->record_key, PF_SAY_PLAN, r->body,
+                                  r->body_len, r->statement))
+        return wrong_proof(p, "the plan");
+    /* Kept as the signature's text, a newline, the exact bytes. */
+    pf_buf_init(&kept, PF_MAX_PLAN + 128);
+    pf_buf_adds(&kept, r->statement);
+    pf_buf_adds(&kept, "\n");
+    if (pf_buf_add(&kept, r->body, r->body_len) == POCKETFED_OK)
+        pf_part_save(p, PF_SAVED_PLAN, kept.data, kept.len);
+    pf_buf_free(&kept);
+    return use_plan(p, (const char *)r->body, r->body_len);
+}
+
+/* 1 when the kept plan is the assigned one, proved again. */
+static int load_plan(struct pf_participation *p, struct pf_buf *kept,
+                     const char **text, size_t *len)
+{
+    char *end;
+
+    if (pf_part_load(p, PF_SAVED_PLAN, kept) || kept->len == 0)
+        return 0;
+    end = memchr(kept->data, '\n', kept->len);
+    if (!end)
+        return 0;
+    *end = '\0';
+    *text = end + 1;
+    *len = kept->len - (size_t)(end + 1 - (char *)kept->data);
+    return has_digest(*text, *len, p->work.plan) &&
+           pf_statement_verify_field(p->member->record_key, PF_SAY_PLAN, *text,
+                                     *len,
+                                     (const char *)kept->data) == POCKETFED_OK;
+}
+
+/* --- model --- */
+
+static enum pocketfed_status begin(struct pf_participation *p,
+                                   const uint8_t *file, size_t len)
+{
+    enum pocketfed_status st = pf_part_begin_training(p, file, len);
+
+    if (st == POCKETFED_OK)
+        return POCKETFED_OK;
+    if (st != POCKETFED_NO_MEMORY)
+        return pf_part_refuse(p);
+    pf_part_fail(p, PF_FAILURE_MEMORY);
+    return POCKETFED_OK;
+}
+
+/* The plan is in use: from the cache, or by asking for it. */
+static enum pocketfed_status ask_for_model(struct pf_participation *p)
+{
+    enum pocketfed_status st = pf_part_plan_ready(p);
+    struct pf_buf file;
+
+    if (st || p->phase == PF_PHASE_FAILURE)
+        return st;
+    p->phase = PF_PHASE_MODEL;
+    if (!p->io.object_get)
+        return POCKETFED_OK;
+    pf_buf_init(&file, PF_MAX_MODEL_FILE);
+    if (p->io.object_get(p->io.ctx, p->work.base, &file) == POCKETFED_OK &&
+        has_digest(file.data, file.len, p->work.base))
+        st = begin(p, file.data, file.len);
+    pf_buf_free(&file);
+    return st;
+}
+
+static enum pocketfed_status on_model(struct pf_participation *p,
+                                      const struct pf_want_reply *r)
+{
+    if (!has_digest(r->body, r->body_len, p->work.base))
+        return wrong_digest(p, "model", p->work.base);
+    if (p->io.object_put)
+        p->io.object_put(p->io.ctx, p->work.base, r->body, r->body_len);
+    return begin(p, r->body, r->body_len);
+}
+
+static enum pocketfed_status on_final_model(struct pf_participation *p,
+                                            const struct pf_want_reply *r)
+{
+    struct pf_model_meta meta;
+    struct pf_model *m = NULL;
+    float *params = NULL;
+
+    if (has_digest(r->body, r->body_len, p->work.final_model) &&
+        pf_safetensors_read(r->body, r->body_len, &m, &params, &meta, NULL) ==
+            POCKETFED_OK &&
+        strcmp(meta.task, p->member->task) == 0 && p->io.object_put)
+        p->io.object_put(p->io.ctx, p->work.final_model, r->body, r->body_len);
+    pf_model_free(m);
+    free(params);
+    pf_part_end(p, PF_OUTCOME_FINISHED);
+    return POCKETFED_OK;
+}
+
+/* --- check-in --- */
+
+static enum pocketfed_status on_assignment(struct pf_participation *p)
+{
+    const struct pf_checkin_reply *w = &p->work;
+    struct pf_buf kept;
+    const char *text;
+    size_t len;
+    enum pocketfed_status st = POCKETFED_OK;
+
+    if (strcmp(w->task, p->member->task) != 0) {
+        pf_fail(&p->why, POCKETFED_PROOF,
+                "the assignment is for task %s, not %s", w->task,
+                p->member->task);
+        return pf_part_refuse(p);
+    }
+    if (memcmp(w->device, p->member->device, PF_DEVICE_LEN) != 0) {
+        pf_fail(&p->why, POCKETFED_PROOF,
+                "the assignment is for another device");
+        return pf_part_refuse(p);
+    }
+    if (w->round == 0 || w->round < p->member->last_round) {
+        pf_fail(&p->why, POCKETFED_PROOF,
+                "the assignment is for round %" PRIu64 ", but round %" PRIu64
+                " was already accepted",
+                w->round, p->member->last_round);
+        pf_hint(&p->why, "the server's state is older than this device's; its "
+                         "operator may have restored a backup");
+        return pf_part_refuse(p);
+    }
+    if (p->has_plan && memcmp(p->plan_digest, w->plan, 32) == 0)
+        return ask_for_model(p);
+    p->phase = PF_PHASE_PLAN;
+    pf_buf_init(&kept, PF_MAX_PLAN + 128);
+    if (load_plan(p, &kept, &text, &len))
+        st = use_plan(p, text, len);
+    pf_buf_free(&kept);
+    return st;
+}
+
+static enum pocketfed_status on_wait(struct pf_participation *p, int proved)
+{
+    if (p->work.reason != PF_WAIT_FINISHED) {
+        p->wait_ms = pf_part_between(p, p->work.min_ms, p->work.max_ms);
+        return POCKETFED_OK;
+    }
+    if (proved && p->io.object_put && !is_zero(p->work.final_model))
+        p->phase = PF_PHASE_FINAL_MODEL;
+    else
+        pf_part_end(p, PF_OUTCOME_FINISHED);
+    return POCKETFED_OK;
+}
+
+static enum pocketfed_status on_checkin(struct pf_participation *p,
+                                        const struct pf_want_reply *r)
+{
+    struct pf_checkin_reply said;
+    int proved;
+
+    memset(&said, 0, sizeof said);
+    if (pf_json_decode(pf_checkin_reply_fields, PF_JSON_IGNORE,
+                       (const char *)r->body, r->body_len, &said, &p->why))
+        return unreadable(p, r);
+    proved = pf_statement_verify_field(p->member->record_key, PF_SAY_ASSIGNMENT,
+                                       r->body, r->body_len,
+                                       r->statement) == POCKETFED_OK;
+    if (said.kind == PF_CHECKIN_TRAIN && !proved)
+        return wrong_proof(p, "the assignment");
+    p->work = said;
+    p->attempts = 0;
+    return said.kind == PF_CHECKIN_TRAIN ? on_assignment(p)
+                                         : on_wait(p, proved);
+}
+
+/* --- acknowledgement --- */
+
+static enum pocketfed_status on_ack(struct pf_participation *p,
+                                    const struct pf_want_reply *r)
+{
+    struct pf_ack ack;
+    const char *differs = NULL;
+
+    if (pf_statement_verify_field(p->member->record_key, PF_SAY_ACK, r->body,
+                                  r->body_len, r->statement))
+        return wrong_proof(p, "the acknowledgement");
+    memset(&ack, 0, sizeof ack);
+    if (pf_json_decode(pf_ack_fields, PF_JSON_IGNORE, (const char *)r->body,
+                       r->body_len, &ack, &p->why))
+        return unreadable(p, r);
+    if (strcmp(ack.task, p->member->task) != 0)
+        differs = "task";
+    else if (memcmp(ack.device, p->member->device, PF_DEVICE_LEN) != 0)
+        differs = "device";
+    else if (ack.round != p->work.round)
+        differs = "round";
+    else if (memcmp(ack.base, p->work.base, 32) != 0)
+        differs = "base model";
+    else if (memcmp(ack.plan, p->work.plan, 32) != 0)
+        differs = "plan";
+    else if (memcmp(ack.digest, p->digest, 32) != 0)
+        differs = "update digest";
+    else if (ack.examples != p->frame_examples || ack.weight == 0)
+        differs = "number of examples";
+    if (differs) {
+        pf_fail(&p->why, POCKETFED_PROOF,
+                "the acknowledgement is signed but names another %s", differs);
+        return pf_part_refuse(p);
+    }
+    p->ack = ack;
+    p->drops = 0;
+    pf_part_end(p, PF_OUTCOME_ACCEPTED);
+    return POCKETFED_OK;
+}
+
+/* --- refusals --- */
+
+static const char *doing(enum pf_phase phase)
+{
+    switch (phase) {
+    case PF_PHASE_PLAN:
+        return "plan";
+    case PF_PHASE_MODEL:
+    case PF_PHASE_FINAL_MODEL:
+        return "model";
+    case PF_PHASE_UPLOAD:
+        return "update";
+    case PF_PHASE_FAILURE:
+        return "failure report";
+    case PF_PHASE_START:
+    case PF_PHASE_CHECKIN:
+    case PF_PHASE_TRAIN:
+    case PF_PHASE_ENDED:
+        break;
+    }
+    return "check-in";
+}
+
+/* The server's time counts only under its record key. */
+static void take_time(struct pf_participation *p, const struct pf_want_reply *r,
+                      const struct pf_problem *problem)
+{
+    if (problem->server_time_ms > 0 &&
+        pf_statement_verify_field(p->member->record_key, PF_SAY_TIME, r->body,
+                                  r->body_len, r->statement) == POCKETFED_OK)
+        p->server_time_ms = problem->server_time_ms;
+}
+
+/* A refusal for good, of this work or of everything. Nothing hangs on a report
+ * or on the final model. */
+static enum pocketfed_status give_up(struct pf_participation *p,
+                                     enum pf_problem_action action)
+{
+    if (p->phase == PF_PHASE_FINAL_MODEL)
+        pf_part_end(p, PF_OUTCOME_FINISHED);
+    else if (action == PF_DO_DROP || p->phase == PF_PHASE_FAILURE)
+        pf_part_drop(p);
+    else
+        return pf_part_refuse(p);
+    return POCKETFED_OK;
+}
+
+static enum pocketfed_status on_problem(struct pf_participation *p,
+                                        const struct pf_want_reply *r)
+{
+    struct pf_problem problem;
+    struct pf_error why;
+    enum pf_problem_action action;
+
+    action = pf_refusal_read(r, doing(p->phase), &problem, &why);
+    if (problem.id == PF_PROBLEM_TASK_FINISHED) {
+        pf_part_remove(p, PF_SAVED_UPDATE);
+        pf_part_end(p, PF_OUTCOME_FINISHED);
+        return POCKETFED_OK;
+    }
+    /* The round moved on while we asked for what belongs to it. */
+    if ((p->phase == PF_PHASE_PLAN || p->phase == PF_PHASE_MODEL) &&
+        (r->status == 404 || r->status == 410))
+        action = PF_DO_DROP;
+    if (p->phase != PF_PHASE_FAILURE)
+        p->why = why;
+    take_time(p, r, &problem);
+    switch (action) {
+    case PF_DO_CLOCK:
+        if (p->server_time_ms > 0 && p->clocks++ < MAX_CLOCKS)
+            return POCKETFED_OK; /* at once, signed with the right time */
+        break;
+    case PF_DO_DROP:
+    case PF_DO_STOP:
+        return give_up(p, action);
+    case PF_DO_RETRY:
+        break;
+    }
+    pf_part_retry(p, problem.retry_after_ms);
+    return POCKETFED_OK;
+}
+
+static enum pocketfed_status on_success(struct pf_participation *p,
+                                        const struct pf_want_reply *r)
+{
+    switch (p->phase) {
+    case PF_PHASE_CHECKIN:
+        return on_checkin(p, r);
+    case PF_PHASE_PLAN:
+        return on_plan(p, r);
+    case PF_PHASE_MODEL:
+        return on_model(p, r);
+    case PF_PHASE_FINAL_MODEL:
+        return on_final_model(p, r);
+    case PF_PHASE_UPLOAD:
+        return on_ack(p, r);
+    case PF_PHASE_FAILURE:
+        pf_part_drop(p);
+        return POCKETFED_OK;
+    case PF_PHASE_START:
+    case PF_PHASE_TRAIN:
+    case PF_PHASE_ENDED:
+        break;
+    }
+    return pf_fail(&p->why, POCKETFED_INVALID, "no reply is awaited");
+}
+
+enum pocketfed_status pf_participation_reply(struct pf_participation *p,
+                                             const struct pf_want_reply *reply,
+                                             struct pf_error *err)
+{
+    enum pf_phase asked = p->phase;
+    enum pocketfed_status st;
+    int awaited = asked != PF_PHASE_START && asked != PF_PHASE_TRAIN &&
+                  asked != PF_PHASE_ENDED;
+
+    if (!awaited)
+        return pf_fail(err, POCKETFED_INVALID, "no reply is awaited");
+    p->server_time_ms = 0;
+    if (asked != PF_PHASE_FAILURE) /* there it says why the work is in vain */
+        memset(&p->why, 0, sizeof p->why);
+    if (reply->status >= 200 && reply->status < 300)
+        st = on_success(p, reply);
+    else
+        st = on_problem(p, reply);
+    if (p->phase != asked)
+        p->attempts = p->clocks = 0;
+    if (st && err)
+        *err = p->why;
+    return st;
+}

@@ -1,0 +1,133 @@
+#include "request.h"
+
+#include <string.h>
+
+#include "text.h"
+
+#define NONCE_BYTES 16
+
+void pf_built_request_init(struct pf_built_request *b)
+{
+    memset(b, 0, sizeof *b);
+    pf_buf_init(&b->signature_input, 1024);
+    pf_buf_init(&b->signature, 256);
+}
+
+void pf_built_request_free(struct pf_built_request *b)
+{
+    pf_buf_free(&b->signature_input);
+    pf_buf_free(&b->signature);
+    pf_built_request_init(b);
+}
+
+void pf_device_id(const uint8_t *public_key, size_t len,
+                  uint8_t out[PF_DEVICE_LEN])
+{
+    uint8_t digest[PF_DIGEST_LEN];
+
+    pf_sha256(public_key, len, digest);
+    memcpy(out, digest, PF_DEVICE_LEN);
+}
+
+static void add_header(struct pf_built_request *b, const char *name,
+                       const char *value)
+{
+    b->headers[b->r.n_headers++] = (struct pocketfed_header){name, value};
+}
+
+static enum pocketfed_status sign(struct pf_built_request *b,
+                                  const struct pf_call *call,
+                                  const struct pf_identity *identity,
+                                  int64_t created_s)
+{
+    struct pf_signed_request signed_parts = {
+        .method = call->method,
+        .path = b->path,
+        .query = "?",
+        .content_digest = call->body == PF_BODY_CONTROL ? b->digest : NULL,
+        .repr_digest = call->body == PF_BODY_UPDATE ? b->digest : NULL,
+        .record_key = b->record_key,
+    };
+    struct pf_signature_params params;
+    uint8_t nonce[NONCE_BYTES];
+    enum pocketfed_status st;
+
+    memset(&params, 0, sizeof params);
+    params.created = created_s;
+    params.alg = identity->alg;
+    pf_hex(identity->device, PF_DEVICE_LEN, params.keyid);
+    st = pf_random(nonce, sizeof nonce);
+    if (st)
+        return st;
+    pf_base64url(nonce, sizeof nonce, params.nonce);
+    return pf_httpsig_make(&signed_parts, &params, identity->key,
+                           identity->sign, identity->sign_ctx,
+                           &b->signature_input, &b->signature);
+}
+
+enum pocketfed_status pf_request_build(struct pf_built_request *b,
+                                       const struct pf_want_request *want,
+                                       const struct pf_identity *identity,
+                                       const struct pf_peer *peer,
+                                       int64_t created_s, struct pf_error *err)
+{
+    const struct pf_call *call = &pf_calls[want->call];
+    enum pocketfed_status st;
+
+    pf_built_request_free(b);
+    st = pf_call_path(want->call, &want->args, b->path, sizeof b->path);
+    if (st)
+        return pf_fail(err, st, "the path of %s does not fit", call->path);
+    b->r = (struct pocketfed_request){
+        .size = sizeof b->r,
+        .method = call->method,
+        .host = peer->host,
+        .port = peer->port,
+        .target = b->path,
+        .headers = b->headers,
+        .body = want->body,
+        .body_len = want->body_len,
+        .expect_continue = call->body == PF_BODY_UPDATE,
+        .pins = peer->pins,
+        .n_pins = peer->n_pins,
+        .max_reply = want->max_reply,
+    };
+    if (call->body != PF_BODY_NONE) {
+        pf_digest_field(want->digest, b->digest);
+        add_header(b, "Content-Type",
+                   call->body == PF_BODY_UPDATE ? PF_TYPE_UPDATE
+                                                : PF_TYPE_JSON);
+        add_header(
+            b, call->body == PF_BODY_UPDATE ? "Repr-Digest" : "Content-Digest",
+            b->digest);
+    }
+    if (call->auth == PF_AUTH_NONE)
+        return POCKETFED_OK;
+    pf_hex(peer->record_key, 32, b->record_key);
+    st = sign(b, call, identity, created_s);
+    if (st)
+        return pf_fail(err, st, "the request cannot be signed: %s",
+                       pocketfed_status_text(st));
+    add_header(b, "Pocketfed-Record-Key", b->record_key);
+    add_header(b, "Signature-Input", pf_buf_str(&b->signature_input));
+    add_header(b, "Signature", pf_buf_str(&b->signature));
+    return POCKETFED_OK;
+}
+
+void pf_request_reply(const struct pocketfed_reply *in,
+                      struct pf_want_reply *out)
+{
+    const char *after = in->header ? in->header(in->ctx, "retry-after") : NULL;
+    uint64_t seconds;
+
+    *out = (struct pf_want_reply){
+        .status = in->status,
+        .body = in->body,
+        .body_len = in->body_len,
+        .statement =
+            in->header ? in->header(in->ctx, PF_HEADER_STATEMENT) : NULL,
+    };
+    /* Seconds, as our server writes it; for a date the backoff will do. */
+    if (after && pf_parse_u64(after, strlen(after), 0, 1u << 30, &seconds))
+        out->retry_after_ms = (int64_t)seconds * 1000;
+}
