@@ -111,7 +111,7 @@ static void offers_nothing_when_nothing_is_near(void **state)
 {
     static const char *const names[] = {"listen", "state", "rounds", "lr",
                                         NULL};
-    static const char *const none[] = {NULL};
+    static const char *const none[] = {NULL}, *const k[] = {"k", NULL};
     char word[200];
 
     (void)state;
@@ -120,6 +120,7 @@ static void offers_nothing_when_nothing_is_near(void **state)
     assert_null(pf_nearest("banana", names));
     assert_null(pf_nearest("", names));
     assert_null(pf_nearest("xy", names));
+    assert_null(pf_nearest("x", k));
     assert_null(pf_nearest(word, names));
     assert_null(pf_nearest("listen", none));
 }

@@ -124,7 +124,7 @@ static void refuses_what_it_does_not(void **state)
 static void every_prefix_is_refused(void **state)
 {
     static const char text[] =
-        "{\"a\":[1.5e3,\"x\\n\\u00e9\",true],\"b\":{\"c\":null}}";
+        "{\"a\":[1.5e3,\"x\\n\\u00e9\",true],\"\xe2\x82\xac\":{\"c\":null}}";
     size_t n;
 
     (void)state;
