@@ -15,8 +15,8 @@
  *
  * Terms whose upstream gradient is exactly zero may be left out of sums: after
  * a max pool or a ReLU that is most of them.  With finite values this changes
- * nothing; NaN and infinities in x, w or the upstream gradient otherwise
- * spread as the formula says.
+ * nothing; NaN and infinities otherwise spread as the formula says, with
+ * padding as zeros that take part.
  *
  * A fused step (say conv + ReLU + pool) becomes one more row of this list.
  */
@@ -31,9 +31,9 @@
 /* A convolution (cross-correlation, as everywhere in the field) of one
  * example: x [h][w][c] -> y [oh][ow][o], square kernel k, zero padding. */
 struct pf_conv {
-    size_t c, h, w;         /* input */
+    size_t c, h, w; /* input */
     size_t o, k, pad, stride;
-    size_t oh, ow;          /* (h + 2 pad - k) / stride + 1 */
+    size_t oh, ow; /* (h + 2 pad - k) / stride + 1 */
 };
 
 /* Max pooling of one example: [h][w][c] -> [oh][ow][c], windows inside. */
@@ -48,7 +48,7 @@ struct pf_sgd_step {
     pf_real lr, momentum, weight_decay;
 };
 struct pf_adam_step {
-    pf_real rate;       /* lr / (1 - beta1^t) */
+    pf_real rate; /* lr / (1 - beta1^t) */
     pf_real beta1, beta2, epsilon, weight_decay;
     pf_real correction; /* 1 / sqrt(1 - beta2^t) */
 };

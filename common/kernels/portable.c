@@ -9,7 +9,8 @@
 #include <math.h>
 #include <string.h>
 
-#define LANES 4
+#define LANES  4
+#define PIXELS 5 /* at once: 10 sums, weights and factors fill 16 registers */
 
 typedef pf_real vec __attribute__((vector_size(LANES * sizeof(pf_real))));
 typedef uint32_t ivec __attribute__((vector_size(LANES * sizeof(uint32_t))));
@@ -131,7 +132,7 @@ ALWAYS_INLINE void conv_tile(const int T, const int V, const struct pf_conv *s,
 {
     pf_real part[2 * LANES];
     size_t step = s->stride * s->c;
-    vec acc[4][2];
+    vec acc[PIXELS][2];
 
     for (int t = 0; t < T; t++)
         for (int v = 0; v < V; v++)
@@ -159,22 +160,42 @@ ALWAYS_INLINE void conv_tile(const int T, const int V, const struct pf_conv *s,
     }
 }
 
-/* One block of output channels over all pixels of one example. */
+/* One block of output channels over all pixels of one example. Each row falls
+ * into parts of nearly equal length. */
 ALWAYS_INLINE void conv_block(const int V, const struct pf_conv *s,
                               const struct plan *p, const pf_real *image,
                               const pf_real *w, const pf_real *b, pf_real *y,
                               size_t channels)
 {
+    size_t parts = (s->ow + PIXELS - 1) / PIXELS, left, t;
+
     for (size_t oy = 0; oy < s->oh; oy++) {
         const pf_real *x = image + oy * s->stride * p->row;
-        size_t step = s->stride * s->c, ox = 0;
 
-        for (; ox + 4 <= s->ow; ox += 4, x += 4 * step, y += 4 * s->o)
-            conv_tile(4, V, s, p, x, w, b, y, channels);
-        for (; ox + 2 <= s->ow; ox += 2, x += 2 * step, y += 2 * s->o)
-            conv_tile(2, V, s, p, x, w, b, y, channels);
-        for (; ox < s->ow; ox++, x += step, y += s->o)
-            conv_tile(1, V, s, p, x, w, b, y, channels);
+        left = s->ow;
+        for (size_t part = parts; part > 0; part--) {
+            t = (left + part - 1) / part;
+            switch (t) {
+            case 1:
+                conv_tile(1, V, s, p, x, w, b, y, channels);
+                break;
+            case 2:
+                conv_tile(2, V, s, p, x, w, b, y, channels);
+                break;
+            case 3:
+                conv_tile(3, V, s, p, x, w, b, y, channels);
+                break;
+            case 4:
+                conv_tile(4, V, s, p, x, w, b, y, channels);
+                break;
+            default:
+                conv_tile(PIXELS, V, s, p, x, w, b, y, channels);
+                break;
+            }
+            left -= t;
+            x += t * s->stride * s->c;
+            y += t * s->o;
+        }
     }
 }
 
@@ -235,9 +256,9 @@ static void conv_forward(const struct pf_conv *s, size_t n, const pf_real *x,
 }
 
 /* The non-zero gradients of one output channel of one example, with the place
- * of their window in the padded image; *sum += all of them. */
+ * of their window in the padded image. */
 static size_t collect(const struct pf_conv *s, const struct plan *p,
-                      const pf_real *dy, struct term *terms, pf_real *sum)
+                      const pf_real *dy, struct term *terms)
 {
     size_t n = 0;
 
@@ -247,7 +268,6 @@ static size_t collect(const struct pf_conv *s, const struct plan *p,
             terms[n].at = (uint32_t)at;
             terms[n].g = *dy;
             n += *dy != 0; /* no branch: half of them would be mispredicted */
-            *sum += *dy;
             at += s->stride * s->c;
         }
     }
@@ -270,7 +290,9 @@ static void conv_backward_weights(const struct pf_conv *s, size_t n,
     for (size_t i = 0; i < n; i++, x += in, dy += p.terms * s->o) {
         fill_image(s, &p, x, image);
         for (o = 0; o < s->o; o++) {
-            n_terms = collect(s, &p, dy + o, terms, &db[o]);
+            n_terms = collect(s, &p, dy + o, terms);
+            for (t = 0; t < n_terms; t++)
+                db[o] += terms[t].g;
             acc = sum + o * s->k * p.run4;
             for (t = 0; t + 4 <= n_terms; t += 4)
                 for (ky = 0; ky < s->k; ky++)
@@ -293,7 +315,7 @@ static void conv_backward_input(const struct pf_conv *s, size_t n,
                                 pf_real *dx, void *scratch)
 {
     struct plan p;
-    pf_real *image = scratch, *packed, *to, ignored = 0;
+    pf_real *image = scratch, *packed, *to;
     struct term *terms, one = {0, 0};
     size_t in = s->h * s->w * s->c, len = s->w * s->c, n_terms, o, ky, j;
 
@@ -308,7 +330,7 @@ static void conv_backward_input(const struct pf_conv *s, size_t n,
         memset(image, 0, p.image * sizeof *image);
         for (o = 0; o < s->o; o++) {
             const pf_real *wo = packed + o * s->k * p.run;
-            n_terms = collect(s, &p, dy + o, terms, &ignored);
+            n_terms = collect(s, &p, dy + o, terms);
             for (size_t t = 0; t < n_terms; t++) {
                 to = image + terms[t].at;
                 one.g = terms[t].g;

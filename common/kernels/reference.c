@@ -11,19 +11,6 @@ static size_t conv_scratch(const struct pf_conv *s)
     return 0;
 }
 
-/* The input row (or column) that output position `at` sees through kernel
- * position k; 0 when that is padding. */
-static int tap(size_t at, size_t k, const struct pf_conv *s, size_t limit,
-               size_t *in)
-{
-    size_t padded = at * s->stride + k;
-
-    if (padded < s->pad || padded - s->pad >= limit)
-        return 0;
-    *in = padded - s->pad;
-    return 1;
-}
-
 /* One output value and its share of all three products; whichever of the
  * pointers is not NULL is added to. Indices as in kernels.h. */
 struct conv_arrays {
@@ -32,28 +19,25 @@ struct conv_arrays {
 };
 
 static void conv_at(const struct pf_conv *s, size_t oy, size_t ox, size_t o,
-                    const struct conv_arrays *a, pf_real *y, pf_real g)
+                    const struct conv_arrays *a, pf_real g)
 {
-    size_t iy, ix, xi, wi;
-
-    for (size_t ky = 0; ky < s->k; ky++) {
-        if (!tap(oy, ky, s, s->h, &iy))
-            continue;
-        for (size_t kx = 0; kx < s->k; kx++) {
-            if (!tap(ox, kx, s, s->w, &ix))
-                continue;
+    for (size_t ky = 0; ky < s->k; ky++)
+        for (size_t kx = 0; kx < s->k; kx++)
             for (size_t c = 0; c < s->c; c++) {
-                xi = (iy * s->w + ix) * s->c + c;
-                wi = ((o * s->c + c) * s->k + ky) * s->k + kx;
-                if (y)
-                    *y += a->x[xi] * a->w[wi];
+                /* Above or left of the image wraps to a huge number. */
+                size_t iy = oy * s->stride + ky - s->pad;
+                size_t ix = ox * s->stride + kx - s->pad;
+                int inside = iy < s->h && ix < s->w;
+                size_t xi = inside ? (iy * s->w + ix) * s->c + c : 0;
+                size_t wi = ((o * s->c + c) * s->k + ky) * s->k + kx;
+
+                if (a->y)
+                    *a->y += (inside ? a->x[xi] : 0) * a->w[wi];
                 if (a->dw)
-                    a->dw[wi] += g * a->x[xi];
-                if (a->dx)
+                    a->dw[wi] += g * (inside ? a->x[xi] : 0);
+                if (a->dx && inside)
                     a->dx[xi] += g * a->w[wi];
             }
-        }
-    }
 }
 
 static void conv_forward(const struct pf_conv *s, size_t n, const pf_real *x,
@@ -68,8 +52,9 @@ static void conv_forward(const struct pf_conv *s, size_t n, const pf_real *x,
         for (size_t oy = 0; oy < s->oh; oy++)
             for (size_t ox = 0; ox < s->ow; ox++)
                 for (size_t o = 0; o < s->o; o++) {
-                    *y = b[o];
-                    conv_at(s, oy, ox, o, &a, y++, 0);
+                    a.y = y++;
+                    *a.y = b[o];
+                    conv_at(s, oy, ox, o, &a, 0);
                 }
     }
 }
@@ -88,7 +73,7 @@ static void conv_backward_weights(const struct pf_conv *s, size_t n,
                 for (size_t o = 0; o < s->o; o++) {
                     db[o] += *dy;
                     if (*dy != 0)
-                        conv_at(s, oy, ox, o, &a, NULL, *dy);
+                        conv_at(s, oy, ox, o, &a, *dy);
                     dy++;
                 }
     }
@@ -109,7 +94,7 @@ static void conv_backward_input(const struct pf_conv *s, size_t n,
             for (size_t ox = 0; ox < s->ow; ox++)
                 for (size_t o = 0; o < s->o; o++, dy++)
                     if (*dy != 0)
-                        conv_at(s, oy, ox, o, &a, NULL, *dy);
+                        conv_at(s, oy, ox, o, &a, *dy);
     }
 }
 
