@@ -103,7 +103,7 @@ enum pocketfed_status pf_idx_parse(const uint8_t *p, size_t len,
                                    struct pf_idx *out, struct pf_error *err)
 {
     enum pocketfed_status st;
-    struct header h;
+    struct header h = {0};
     uint8_t *body;
 
     st = read_header(p, len, "the input", &h, err);
@@ -156,7 +156,7 @@ static enum pocketfed_status load_file(const char *path, int images,
     enum pocketfed_status st;
     uint8_t head[IMAGES_HEADER], *body = NULL;
     uint8_t extra;
-    struct header h;
+    struct header h = {0};
     size_t got, more;
     gzFile f = NULL;
     int fd;
