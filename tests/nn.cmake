@@ -1,0 +1,29 @@
+pf_test(unit_model LABEL unit SOURCES unit/test_model.c
+  ROOMS pf_base pf_crypto pf_kernels pf_nn)
+pf_test(unit_train LABEL unit SOURCES unit/test_train.c
+  ROOMS pf_base pf_crypto pf_kernels pf_nn)
+
+# The same sources with real = double, for gradients and PyTorch's numbers.
+get_target_property(nn_sources pf_nn SOURCES)
+get_target_property(nn_dir pf_nn SOURCE_DIR)
+get_target_property(kernels_dir pf_kernels SOURCE_DIR)
+list(TRANSFORM nn_sources PREPEND ${nn_dir}/)
+add_library(pf_nn_double OBJECT ${nn_sources} ${kernels_dir}/kernels.c
+  ${kernels_dir}/reference.c)
+target_link_libraries(pf_nn_double PRIVATE pf_build)
+target_compile_definitions(pf_nn_double PRIVATE PF_REAL_DOUBLE)
+# Also in Debug: plain loops over the larger networks take their time.
+target_compile_options(pf_nn_double PRIVATE -O2)
+target_include_directories(pf_nn_double PUBLIC
+  $<TARGET_PROPERTY:pf_nn,INTERFACE_INCLUDE_DIRECTORIES>)
+
+pf_test(unit_gradients LABEL unit SOURCES unit/test_gradients.c
+  ROOMS pf_base pf_crypto pf_nn_double)
+target_compile_definitions(unit_gradients PRIVATE PF_REAL_DOUBLE)
+
+pf_fuzz(fuzz_spec SOURCES fuzz/fuzz_spec.c
+  ROOMS pf_base pf_crypto pf_kernels pf_nn CORPUS spec)
+
+# Built, not run: a timing means something only on a quiet machine.
+add_executable(bench_train bench/bench_train.c)
+pf_use_rooms(bench_train pf_base pf_crypto pf_kernels pf_nn)

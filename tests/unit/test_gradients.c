@@ -1,0 +1,190 @@
+/* Each layer's backward pass against finite differences of its forward pass,
+ * in double.  Walks the layer table: a new layer needs an example below. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "exec.h"
+#include "layer.h"
+#include "loss.h"
+#include "rng.h"
+
+#define N    3
+#define STEP 1e-6
+
+#define IN(c, h, w)                                                            \
+    "{\"version\":1,\"input\":[" #c "," #h "," #w                              \
+    "],\"loss\":\"softmax_cross_entropy\",\"layers\":["
+#define FLAT "{\"name\":\"flat\",\"type\":\"flatten\"},"
+#define END  "{\"name\":\"out\",\"type\":\"dense\",\"units\":4}]}"
+/* In front of the layer under test, so that its input gradient is used. */
+#define FIRST                                                                  \
+    "{\"name\":\"first\",\"type\":\"conv2d\",\"out_channels\":3,\"kernel\":2}" \
+    ","
+
+static const struct {
+    const char *type, *spec;
+} examples[] = {
+    {"conv2d", IN(2, 7, 6) FIRST "{\"name\":\"c\",\"type\":\"conv2d\",\"out_"
+                                 "channels\":5,\"kernel\":3}," FLAT END},
+    {"conv2d", IN(1, 6, 9) FIRST
+     "{\"name\":\"c\",\"type\":\"conv2d\",\"out_channels\":2,\"kernel\":3,"
+     "\"padding\":2,\"stride\":2}," FLAT END},
+    {"maxpool2d", IN(2, 8, 7) FIRST
+     "{\"name\":\"p\",\"type\":\"maxpool2d\",\"size\":2}," FLAT END},
+    {"maxpool2d", IN(1, 8, 9) FIRST
+     "{\"name\":\"p\",\"type\":\"maxpool2d\",\"size\":3,\"stride\":2}," FLAT
+         END},
+    {"relu", IN(1, 5, 5) FIRST "{\"name\":\"r\",\"type\":\"relu\"},"
+                               "{\"name\":\"r2\",\"type\":\"relu\"}," FLAT END},
+    {"relu",
+     IN(3, 4, 4) FIRST "{\"name\":\"p\",\"type\":\"maxpool2d\",\"size\":2},"
+                       "{\"name\":\"r\",\"type\":\"relu\"}," FLAT END},
+    {"flatten", IN(2, 4, 5) FIRST FLAT END},
+    {"flatten", IN(2, 2, 2) FIRST FLAT END},
+    {"dense",
+     IN(6, 1, 1) "{\"name\":\"a\",\"type\":\"dense\",\"units\":7},"
+                 "{\"name\":\"b\",\"type\":\"dense\",\"units\":5}," END},
+};
+
+struct check {
+    struct pf_model *m;
+    struct pf_exec e;
+    void *mem;
+    double *params, *grads, *x;
+    uint32_t labels[N];
+};
+
+static double loss_of(struct check *c, double *gradient)
+{
+    size_t size = pf_shape_size(&c->m->input);
+    const double *logits;
+
+    for (size_t i = 0; i < N; i++)
+        memcpy(pf_exec_input(&c->e, i), c->x + i * size, size * sizeof *c->x);
+    logits = pf_exec_forward(&c->e, c->params, N);
+    return pf_softmax_cross_entropy(logits, c->labels, N,
+                                    pf_model_n_classes(c->m), 1.0 / N, gradient,
+                                    NULL) /
+           N;
+}
+
+static void start(struct check *c, const char *spec)
+{
+    struct pf_rng r = pf_rng_make(3, 0, 0, PF_RNG_TEST);
+    struct pf_error err = {0};
+    size_t n, inputs;
+
+    if (pf_model_create(spec, strlen(spec), &c->m, &err) != POCKETFED_OK)
+        fail_msg("%s: %s", spec, err.text);
+    n = pf_model_n_params(c->m);
+    inputs = N * pf_shape_size(&c->m->input);
+    c->mem = malloc(pf_exec_bytes(c->m, &pf_kernels_reference, 1));
+    c->params = malloc(n * sizeof *c->params);
+    c->grads = calloc(n, sizeof *c->grads);
+    c->x = malloc(inputs * sizeof *c->x);
+    assert_true(c->mem && c->params && c->grads && c->x);
+    pf_exec_init(&c->e, c->m, &pf_kernels_reference, 1, c->mem);
+    for (size_t i = 0; i < n; i++)
+        c->params[i] = pf_rng_double(&r, i) - 0.5;
+    for (size_t i = 0; i < inputs; i++)
+        c->x[i] = 2 * pf_rng_double(&r, n + i) - 1;
+    for (uint32_t i = 0; i < N; i++)
+        c->labels[i] = (i * 3 + 1) % (uint32_t)pf_model_n_classes(c->m);
+}
+
+static void stop(struct check *c)
+{
+    pf_model_free(c->m);
+    free(c->mem);
+    free(c->params);
+    free(c->grads);
+    free(c->x);
+}
+
+static void check_spec(const char *spec)
+{
+    struct check c = {0};
+    double largest = 0;
+    size_t n;
+
+    start(&c, spec);
+    n = pf_model_n_params(c.m);
+    loss_of(&c, pf_exec_output_gradient(&c.e));
+    pf_exec_backward(&c.e, c.params, N, c.grads);
+    for (size_t i = 0; i < n; i++)
+        if (fabs(c.grads[i]) > largest)
+            largest = fabs(c.grads[i]);
+    assert_true(largest > 1e-3);
+    for (size_t i = 0; i < n; i++) {
+        double at = c.params[i], up, down, slope;
+
+        c.params[i] = at + STEP;
+        up = loss_of(&c, NULL);
+        c.params[i] = at - STEP;
+        down = loss_of(&c, NULL);
+        c.params[i] = at;
+        slope = (up - down) / (2 * STEP);
+        if (!(fabs(slope - c.grads[i]) <= 1e-7 * largest))
+            fail_msg("parameter %zu of %s: backward says %.10g, the "
+                     "difference quotient %.10g",
+                     i, spec, c.grads[i], slope);
+    }
+    stop(&c);
+}
+
+static void every_layer_type_has_the_gradient_of_its_forward(void **state)
+{
+    const size_t n = sizeof examples / sizeof *examples;
+
+    (void)state;
+    for (size_t t = 0; pf_layer_types[t]; t++) {
+        size_t found = 0;
+        for (size_t i = 0; i < n; i++)
+            if (strcmp(examples[i].type, pf_layer_types[t]->name) == 0) {
+                check_spec(examples[i].spec);
+                found++;
+            }
+        if (found == 0)
+            fail_msg("no example of %s", pf_layer_types[t]->name);
+    }
+}
+
+static void the_gradient_of_chunks_adds_up(void **state)
+{
+    struct check c = {0};
+    double *twice;
+    size_t n;
+
+    (void)state;
+    start(&c, examples[0].spec);
+    n = pf_model_n_params(c.m);
+    twice = malloc(n * sizeof *twice);
+    assert_non_null(twice);
+    loss_of(&c, pf_exec_output_gradient(&c.e));
+    pf_exec_backward(&c.e, c.params, N, c.grads);
+    memcpy(twice, c.grads, n * sizeof *twice);
+    loss_of(&c, pf_exec_output_gradient(&c.e));
+    pf_exec_backward(&c.e, c.params, N, twice);
+    for (size_t i = 0; i < n; i++)
+        assert_true(fabs(twice[i] - 2 * c.grads[i]) < 1e-12);
+    free(twice);
+    stop(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_layer_type_has_the_gradient_of_its_forward),
+        cmocka_unit_test(the_gradient_of_chunks_adds_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
