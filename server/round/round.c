@@ -290,7 +290,8 @@ static void evaluated(struct step *s, const struct pf_event *ev)
     rec->u.evaluated.accuracy = ev->u.evaluated.accuracy;
     pf_round_apply(r, rec);
     if (r->state == PF_TASK_FINISHED || !(wanted > 0) ||
-        !(ev->u.evaluated.accuracy >= wanted))
+        !(ev->u.evaluated.accuracy >= wanted) ||
+        r->published < r->task->stop.min_rounds)
         return;
     if (pf_round_is_open(r) || r->phase == PF_PHASE_CLOSING)
         abandon(s, "stopped");

@@ -54,19 +54,32 @@ void pf_sum_free(struct pf_sum *s)
     memset(s, 0, sizeof *s);
 }
 
+/* The largest float that is not clamped: limit / scale rounded down, so that
+ * floats can be compared as they are, four at a time. */
+static float clamp_at(const struct pf_plan_update *u)
+{
+    const double exact = limit(u) / scale(u);
+    float f = (float)exact;
+    uint32_t bits;
+
+    if ((double)f <= exact)
+        return f;
+    memcpy(&bits, &f, sizeof bits);
+    bits--;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
 size_t pf_sum_saturated(const struct pf_plan_update *u, const float *x,
                         size_t n)
 {
-    const double lim = limit(u), mul = scale(u);
-    uint64_t count = 0;
+    const float most = clamp_at(u);
+    uint32_t count = 0; /* a model has fewer than 2^32 parameters */
     size_t i;
 
-    for (i = 0; i < n; i++) {
-        double v = (double)x[i] * mul;
-
-        count += (v > lim) | (v < -lim);
-    }
-    return (size_t)count;
+    for (i = 0; i < n; i++)
+        count += (x[i] > most) | (x[i] < -most);
+    return count;
 }
 
 void pf_sum_add(struct pf_sum *s, const struct pf_plan_update *u, size_t first,

@@ -119,6 +119,8 @@ static const struct pf_json_field stop_fields[] = {
     {ROW(pf_task_stop, rounds, U64, "Published rounds; 0: no limit")},
     {ROW(pf_task_stop, accuracy, DOUBLE, "Test accuracy; 0: no limit"),
      .min = 0, .max = 1},
+    {ROW(pf_task_stop, min_rounds, U64,
+         "Published rounds before `accuracy` counts")},
     {ROW(pf_task_stop, after_s, DOUBLE,
          "Seconds since the first round opened, while the daemon runs; 0: no "
          "limit"), .min = 0, .max = 1e9},

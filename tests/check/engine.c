@@ -1,0 +1,282 @@
+#include "engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void stop(const char *why)
+{
+    fprintf(stderr, "engine: %s\n", why);
+    abort();
+}
+
+void engine_digest(uint8_t byte, uint8_t out[32])
+{
+    memset(out, byte, 32);
+}
+
+/* Neighbours share the low bits that the roster looks at first, so that its
+ * probing is tried as well. */
+struct pf_device_ref engine_device(unsigned number)
+{
+    struct pf_device_ref d;
+
+    memset(&d, 0, sizeof d);
+    d.id[0] = (uint8_t)(number / 4);
+    d.id[8] = (uint8_t)number;
+    d.id[9] = (uint8_t)(number >> 8);
+    d.ordinal = number;
+    return d;
+}
+
+void engine_init(struct engine *e)
+{
+    memset(e, 0, sizeof *e);
+    pf_task_init(&e->task);
+    snprintf(e->task.name, sizeof e->task.name, "bench");
+    e->task.seed = 5;
+    e->task.round.select = (struct pf_window){3, 3, 0, 100};
+    e->task.round.collect = (struct pf_window){2, 3, 10, 50};
+    e->task.round.retry_s = 8;
+    e->task.round.poll_min_s = 4;
+    e->task.round.poll_max_s = 9;
+    e->now_ms = 1000;
+}
+
+void engine_make(struct engine *e)
+{
+    uint8_t plan[32], model[32];
+
+    engine_digest(0xaa, plan);
+    engine_digest(0, model);
+    if (pf_round_create(&e->task, plan, model, &e->round))
+        stop("no engine");
+}
+
+void engine_go(struct engine *e)
+{
+    engine_make(e);
+    engine_command(e, PF_CMD_START);
+}
+
+void engine_free(struct engine *e)
+{
+    pf_round_free(e->round);
+    pf_task_free(&e->task);
+    free(e->record);
+}
+
+struct pf_round *engine_again(const struct engine *e)
+{
+    uint8_t plan[32], model[32];
+    struct pf_round *r;
+    size_t i;
+
+    engine_digest(0xaa, plan);
+    engine_digest(0, model);
+    if (pf_round_create(&e->task, plan, model, &r))
+        stop("no second engine");
+    for (i = 0; i < e->n_records; i++)
+        pf_round_apply(r, &e->record[i]);
+    return r;
+}
+
+static void keep(struct engine *e, const struct pf_record *rec)
+{
+    if (e->n_records == e->cap) {
+        e->cap = e->cap ? 2 * e->cap : 64;
+        e->record = realloc(e->record, e->cap * sizeof *e->record);
+        if (!e->record)
+            stop("no memory");
+    }
+    e->record[e->n_records++] = *rec;
+}
+
+void engine_event(struct engine *e, const struct pf_event *given)
+{
+    struct pf_event ev = *given;
+    unsigned i, answers = 0;
+
+    ev.now_ms = e->now_ms;
+    memset(&e->answer, 0, sizeof e->answer);
+    memset(&e->step, 0xee, sizeof e->step); /* nothing may be left over */
+    pf_round_step(e->round, &ev, &e->step);
+    if (e->step.n_records > PF_STEP_RECORDS ||
+        e->step.n_effects > PF_STEP_EFFECTS)
+        stop("the step ran over");
+    for (i = 0; i < e->step.n_records; i++)
+        keep(e, &e->step.record[i]);
+    for (i = 0; i < e->step.n_effects; i++)
+        if (e->step.effect[i].kind == PF_EFFECT_ANSWER) {
+            if (e->step.effect[i].reply_to != ev.reply_to)
+                stop("an answer to somebody else");
+            e->answer = e->step.effect[i].u.answer;
+            answers++;
+        }
+    if (answers != (ev.reply_to != 0))
+        stop("not one answer to each question");
+}
+
+static struct pf_event question(enum pf_event_kind kind, unsigned device,
+                                uint64_t round)
+{
+    struct pf_event ev;
+
+    memset(&ev, 0, sizeof ev);
+    ev.kind = kind;
+    ev.reply_to = 77;
+    ev.device = engine_device(device);
+    ev.round = round;
+    return ev;
+}
+
+const struct pf_answer *engine_checkin(struct engine *e, unsigned device)
+{
+    struct pf_event ev = question(PF_EV_CHECKIN, device, 0);
+
+    engine_event(e, &ev);
+    return &e->answer;
+}
+
+const struct pf_answer *engine_offer(struct engine *e, unsigned device,
+                                     uint64_t round, uint8_t digest)
+{
+    struct pf_event ev = question(PF_EV_OFFER, device, round);
+
+    engine_digest(digest, ev.u.update.digest);
+    engine_event(e, &ev);
+    return &e->answer;
+}
+
+const struct pf_answer *engine_update(struct engine *e, unsigned device,
+                                      uint64_t round, uint8_t digest)
+{
+    struct pf_event ev = question(PF_EV_UPDATE, device, round);
+
+    engine_digest(digest, ev.u.update.digest);
+    ev.u.update.extent = (struct pf_extent){4096u * device, 100};
+    ev.u.update.admitted = (struct pf_admitted){10, 10, 1, 2.0, 0.5};
+    engine_event(e, &ev);
+    return &e->answer;
+}
+
+const struct pf_answer *engine_failure(struct engine *e, unsigned device,
+                                       uint64_t round)
+{
+    struct pf_event ev = question(PF_EV_FAILURE, device, round);
+
+    ev.u.failure = PF_FAILURE_MEMORY;
+    engine_event(e, &ev);
+    return &e->answer;
+}
+
+const struct pf_answer *engine_command(struct engine *e, enum pf_command c)
+{
+    struct pf_event ev = question(PF_EV_COMMAND, 0, 0);
+
+    ev.u.command = c;
+    engine_event(e, &ev);
+    return &e->answer;
+}
+
+void engine_finished(struct engine *e, uint64_t round)
+{
+    struct pf_event ev = question(PF_EV_FINISHED, 0, round);
+
+    ev.reply_to = 0;
+    engine_digest((uint8_t)round, ev.u.finished.model);
+    engine_event(e, &ev);
+}
+
+void engine_evaluated(struct engine *e, uint64_t round, double accuracy)
+{
+    struct pf_event ev = question(PF_EV_EVALUATED, 0, round);
+
+    ev.reply_to = 0;
+    ev.u.evaluated.accuracy = accuracy;
+    ev.u.evaluated.loss = 1 - accuracy;
+    engine_event(e, &ev);
+}
+
+void engine_pass(struct engine *e, double seconds)
+{
+    struct pf_event ev = question(PF_EV_TICK, 0, 0);
+
+    ev.reply_to = 0;
+    e->now_ms += (int64_t)(seconds * 1000);
+    engine_event(e, &ev);
+}
+
+void engine_resume(struct engine *e)
+{
+    struct pf_event ev = question(PF_EV_RESUME, 0, 0);
+
+    ev.reply_to = 0;
+    engine_event(e, &ev);
+}
+
+unsigned engine_records(const struct engine *e, enum pf_record_kind kind)
+{
+    unsigned i, n = 0;
+
+    for (i = 0; i < e->step.n_records; i++)
+        n += e->step.record[i].kind == kind;
+    return n;
+}
+
+const struct pf_effect *engine_effect(const struct engine *e,
+                                      enum pf_effect_kind kind)
+{
+    unsigned i;
+
+    for (i = 0; i < e->step.n_effects; i++)
+        if (e->step.effect[i].kind == kind)
+            return &e->step.effect[i];
+    return NULL;
+}
+
+const struct pf_record *engine_record(const struct engine *e,
+                                      enum pf_record_kind kind)
+{
+    unsigned i;
+
+    for (i = 0; i < e->step.n_records; i++)
+        if (e->step.record[i].kind == kind)
+            return &e->step.record[i];
+    return NULL;
+}
+
+int engine_assigned(struct engine *e, unsigned device)
+{
+    const struct pf_answer *a = engine_checkin(e, device);
+
+    return a->kind == PF_ANSWER_CHECKIN &&
+           a->u.checkin.kind == PF_CHECKIN_TRAIN;
+}
+
+int engine_waits(struct engine *e, unsigned device, enum pf_wait_reason reason)
+{
+    const struct pf_answer *a = engine_checkin(e, device);
+
+    return a->kind == PF_ANSWER_CHECKIN &&
+           a->u.checkin.kind == PF_CHECKIN_WAIT &&
+           a->u.checkin.reason == (int)reason;
+}
+
+void engine_fill(struct engine *e, uint64_t round)
+{
+    unsigned d;
+
+    for (d = 1; d <= 3; d++)
+        if (!engine_assigned(e, d) ||
+            engine_update(e, d, round, 1)->kind != PF_ANSWER_ACK)
+            stop("a device could not contribute");
+}
+
+struct pf_task_status engine_status(const struct engine *e)
+{
+    struct pf_task_status s;
+
+    pf_round_task_status(e->round, e->now_ms, &s);
+    return s;
+}

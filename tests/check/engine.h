@@ -1,0 +1,64 @@
+/* engine.h - a round engine on a bench: a task, a clock that the test turns,
+ * and every record the engine ever gave, so that it can be built again from
+ * them.
+ *
+ * Devices are numbers; a digest is one byte repeated; a round's model is the
+ * round's number, so that a test reads as the story it tells.
+ */
+#ifndef ENGINE_H
+#define ENGINE_H
+
+#include "round.h"
+
+struct engine {
+    struct pf_task task;
+    struct pf_round *round;
+    int64_t now_ms;
+    struct pf_step step;     /* of the last event */
+    struct pf_answer answer; /* to it, when it was asked */
+    struct pf_record *record;
+    size_t n_records, cap;
+};
+
+/* select 3 of 3 within 100 s, collect 2 of 3 within 50 s after 10 s; retry 8 s,
+ * poll 4..9 s; evaluation off, no stop rule. Change e->task before go. */
+void engine_init(struct engine *e);
+void engine_go(struct engine *e);   /* makes the engine, gives START */
+void engine_make(struct engine *e); /* only makes it */
+void engine_free(struct engine *e);
+/* The same task, an engine made of the records so far. */
+struct pf_round *engine_again(const struct engine *e);
+
+/* The event goes to the engine at e->now_ms; step and answer are of it. */
+void engine_event(struct engine *e, const struct pf_event *ev);
+const struct pf_answer *engine_checkin(struct engine *e, unsigned device);
+const struct pf_answer *engine_offer(struct engine *e, unsigned device,
+                                     uint64_t round, uint8_t digest);
+/* 10 examples, train loss 0.5. */
+const struct pf_answer *engine_update(struct engine *e, unsigned device,
+                                      uint64_t round, uint8_t digest);
+const struct pf_answer *engine_failure(struct engine *e, unsigned device,
+                                       uint64_t round);
+const struct pf_answer *engine_command(struct engine *e, enum pf_command c);
+void engine_finished(struct engine *e, uint64_t round);
+void engine_evaluated(struct engine *e, uint64_t round, double accuracy);
+void engine_pass(struct engine *e, double seconds); /* then a TICK */
+void engine_resume(struct engine *e);
+
+/* Of the last step: how many records of a kind, an effect of a kind or NULL. */
+unsigned engine_records(const struct engine *e, enum pf_record_kind kind);
+const struct pf_effect *engine_effect(const struct engine *e,
+                                      enum pf_effect_kind kind);
+const struct pf_record *engine_record(const struct engine *e,
+                                      enum pf_record_kind kind);
+/* A check-in that is answered by an assignment, or by a wait for that reason:
+ * 1 or 0. */
+int engine_assigned(struct engine *e, unsigned device);
+int engine_waits(struct engine *e, unsigned device, enum pf_wait_reason reason);
+/* Devices 1, 2 and 3 contribute to the open round. */
+void engine_fill(struct engine *e, uint64_t round);
+struct pf_task_status engine_status(const struct engine *e);
+struct pf_device_ref engine_device(unsigned number);
+void engine_digest(uint8_t byte, uint8_t out[32]);
+
+#endif
