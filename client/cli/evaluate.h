@@ -1,0 +1,21 @@
+/* evaluate.h - a model's accuracy on IDX files, on threads that the CLI owns.
+ */
+#ifndef PF_CLI_EVALUATE_H
+#define PF_CLI_EVALUATE_H
+
+#include "idx.h"
+#include "train.h"
+
+/* The examples of an IDX set as the library's callback; the set is borrowed.
+ * CONFIG when its images are not what the model takes. */
+enum pocketfed_status idx_examples(const struct pf_model *m,
+                                   const struct pf_idx *set,
+                                   struct pf_examples *out,
+                                   struct pf_error *err);
+/* Over all of the set; `threads` >= 1. The sums do not depend on it. */
+enum pocketfed_status evaluate(const struct pf_model *m, const float *params,
+                               const struct pf_idx *set, unsigned threads,
+                               struct pf_evaluation *out,
+                               struct pf_error *err);
+
+#endif
