@@ -110,17 +110,37 @@ pf_build() {
             "copy the source tree to a place of your own"
     if ! pf_configured "$root" "$preset"; then
         pf_say "configuring build/$preset"
-        (cd "$root" && cmake --preset "$preset" --fresh) >"$log" 2>&1 ||
+        rm -rf "$root/build/$preset/CMakeCache.txt" \
+            "$root/build/$preset/CMakeFiles"
+        (cd "$root" && cmake --preset "$preset") >"$log" 2>&1 ||
             pf_build_failed "$log" "configured"
     fi
-    # A dry run tells whether there is anything to do.
-    if (cd "$root" && cmake --build --preset "$preset" "${targets[@]}" -- -n) \
-        2>/dev/null | grep -qx 'ninja: no work to do.'; then
-        return 0
-    fi
-    pf_say "building build/$preset"
-    (cd "$root" && cmake --build --preset "$preset" "${targets[@]}") \
-        >"$log" 2>&1 </dev/null || pf_build_failed "$log" "built"
+    (
+        set -o pipefail
+        cd "$root" && cmake --build --preset "$preset" "${targets[@]}" \
+            2>&1 </dev/null | pf_build_progress "$preset" "$log"
+    ) || pf_build_failed "$log" "built"
+}
+
+# Copies ninja's lines into a log and tells how far they are, in one line that
+# moves where stderr is a terminal. Says nothing when nothing is built.
+pf_build_progress() {
+    local line said=
+    while IFS= read -r line; do
+        printf '%s\n' "$line"
+        case $line in
+        *'] Re-'*) ;; # checks whether it is up to date
+        '['*/*']'*)
+            if [ -t 2 ]; then
+                printf '\rbuilding build/%s %s]' "$1" "${line%%]*}" >&2
+            elif [ -z "$said" ]; then
+                pf_say "building build/$1"
+            fi
+            said=1
+            ;;
+        esac
+    done >"$2"
+    [ -z "$said" ] || [ ! -t 2 ] || pf_say
 }
 
 pf_build_failed() {
