@@ -34,8 +34,11 @@ struct pf_live_task {
     struct pf_model *model;
     uint8_t layout[32];
     struct pf_object *plan_object;
-    struct pf_round *round;  /* coordinator thread only */
     struct pf_live_task *next;
+    /* coordinator thread only */
+    struct pf_round *round;
+    uint8_t state[32]; /* the strategy's, after the last published round */
+    int seen_device, seen_update; /* told once each */
     /* of the open round; any thread adds */
     atomic_uint_fast64_t late, refused, bytes_up, bytes_down;
 };
@@ -97,7 +100,9 @@ struct pf_coordinator_config {
 enum pocketfed_status pf_coordinator_start(const struct pf_coordinator_config *c,
                                            struct pf_coordinator **out,
                                            struct pf_error *err);
-/* Refuses new work, finishes what is queued, stops the threads. */
+/* Refuses new work, finishes what is queued, stops the threads, frees the
+ * tasks. Waits for every reservation to be used or given back. A model in the
+ * making is thrown away: the next start makes the same one. */
 void pf_coordinator_stop(struct pf_coordinator *c);
 
 /* Thread-safe; NULL when there is none. `after` NULL: the first task. */

@@ -38,7 +38,13 @@ enum pocketfed_status pf_objects_get(struct pf_objects *o,
                                      struct pf_object **out,
                                      struct pf_error *err);
 void pf_object_release(struct pf_object *obj); /* NULL is fine */
-/* Unlinks every object that `needed` denies, and left-over temporary files. */
+/* Unlinks one object; whoever holds it keeps its bytes. Fine when it is not
+ * there. */
+enum pocketfed_status pf_objects_drop(struct pf_objects *o,
+                                      const uint8_t digest[32],
+                                      struct pf_error *err);
+/* Unlinks every object that `needed` denies, and left-over temporary files.
+ * Only before anything is put: at start. */
 enum pocketfed_status pf_objects_sweep(struct pf_objects *o,
                                        int (*needed)(void *ctx,
                                            const uint8_t digest[32]),

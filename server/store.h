@@ -52,6 +52,11 @@ int64_t pf_store_clock(struct pf_store *s);
 enum pocketfed_status pf_store_begin(struct pf_store *s, struct pf_error *err);
 enum pocketfed_status pf_store_commit(struct pf_store *s, struct pf_error *err);
 
+/* Moves the write-ahead log into the database when it is large, or when there
+ * is nothing else to do. Outside a transaction. A failure is final. */
+enum pocketfed_status pf_store_tidy(struct pf_store *s, int idle,
+                                    struct pf_error *err);
+
 /* What a round cost, known to the coordinator, not to the engine. */
 struct pf_round_counters {
     uint64_t late, refused, bytes_up, bytes_down;
@@ -97,6 +102,13 @@ enum pocketfed_status pf_store_needed(struct pf_store *s, int64_t task,
                                       void (*visit)(void *ctx,
                                                     const uint8_t digest[32]),
                                       void *ctx, struct pf_error *err);
+/* The newest few models and states of a task that are older than its newest
+ * keep_models: what may be dropped now that another was published. */
+enum pocketfed_status pf_store_expired(struct pf_store *s, int64_t task,
+                                       uint32_t keep_models,
+                                       void (*visit)(void *ctx,
+                                                     const uint8_t digest[32]),
+                                       void *ctx, struct pf_error *err);
 
 /* Readers: committed data only. Not shared between threads. */
 enum pocketfed_status pf_reader_open(struct pf_store *s,
@@ -113,7 +125,8 @@ enum pocketfed_status pf_reader_ack(struct pf_store_reader *r, int64_t task,
                                     uint64_t round,
                                     const uint8_t id[PF_DEVICE_LEN],
                                     struct pf_ack *out);
-/* Ended and open rounds with number > since, ascending, at most `max`. */
+/* Ended and open rounds with number > since, ascending, at most `max`. `needed`
+ * is 0: the task's plan of rounds says it, not the store. */
 enum pocketfed_status pf_reader_rounds(struct pf_store_reader *r, int64_t task,
                                        uint64_t since, size_t max,
                                        void (*visit)(void *ctx,

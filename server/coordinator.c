@@ -1,0 +1,440 @@
+#include "coordinator_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- clocks ------------------------------------------------------------ */
+
+static int64_t monotonic_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int64_t pf_monotonic_ms(void)
+{
+    return monotonic_ns() / 1000000;
+}
+
+int64_t pf_wall_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int64_t pf_coordinator_now(const struct pf_coordinator *c)
+{
+    return c->clock_base + (pf_monotonic_ms() - c->clock_start);
+}
+
+/* ---- the batch: step --------------------------------------------------- */
+
+static struct pf_task_step *step(struct pf_coordinator *c,
+                                 struct pf_live_task *t, struct pf_event *ev)
+{
+    struct pf_task_step *s = &c->steps[c->n_steps++];
+
+    ev->now_ms = c->now_ms;
+    s->task = t;
+    pf_round_step(t->round, ev, &s->step);
+    return s;
+}
+
+/* Commands answer through their job, not through a waiter. */
+static void step_command(struct pf_coordinator *c, struct pf_job *job,
+                         struct pf_live_task *t, enum pf_command command)
+{
+    struct pf_event ev = {0};
+    struct pf_task_step *s;
+    struct pf_effect *e;
+    unsigned i;
+
+    ev.kind = PF_EV_COMMAND;
+    ev.u.command = command;
+    ev.reply_to = 1;
+    s = step(c, t, &ev);
+    for (i = 0; i < s->step.n_effects; i++) {
+        e = &s->step.effect[i];
+        if (e->kind != PF_EFFECT_ANSWER)
+            continue;
+        if (e->u.answer.kind == PF_ANSWER_PROBLEM)
+            job->problem = e->u.answer.u.problem;
+        e->reply_to = 0;
+    }
+}
+
+static void step_items(struct pf_coordinator *c)
+{
+    struct pf_item *it;
+    size_t i;
+
+    for (i = 0; i < c->n_items; i++) {
+        it = &c->items[i];
+        if (!it->job)
+            step(c, it->task, &it->event);
+        else if (it->job->kind == PF_JOB_TASK_SET)
+            step_command(c, it->job, it->task, it->job->u.command);
+    }
+}
+
+/* Time passes for the tasks whose deadline has come. */
+static void step_ticks(struct pf_coordinator *c)
+{
+    struct pf_live_task *t;
+    struct pf_event ev;
+    size_t n = 0;
+
+    for (t = c->tasks; t && n < PF_BATCH_TICKS; t = t->next) {
+        if (pf_round_deadline(t->round) > c->now_ms)
+            continue;
+        memset(&ev, 0, sizeof ev);
+        ev.kind = PF_EV_TICK;
+        step(c, t, &ev);
+        n++;
+    }
+}
+
+/* ---- the batch: sync and commit ---------------------------------------- */
+
+static enum pocketfed_status sync_segments(struct pf_coordinator *c,
+                                           struct pf_error *err)
+{
+    enum pocketfed_status st = POCKETFED_OK;
+    const struct pf_task_step *s;
+    struct pf_open_round *o;
+    int64_t begin = monotonic_ns();
+    unsigned r, dirty = 0;
+    size_t i;
+
+    for (i = 0; i < c->n_steps; i++) {
+        s = &c->steps[i];
+        for (r = 0; r < s->step.n_records; r++) {
+            if (s->step.record[r].kind != PF_REC_ACCEPTED)
+                continue;
+            o = pf_open_find(c, s->task, s->step.record[r].round);
+            if (!o)
+                return pf_fail(err, POCKETFED_INTERNAL,
+                               "an update was accepted in a round that is "
+                               "not open");
+            o->dirty = 1;
+            dirty = 1;
+        }
+    }
+    for (o = c->open; dirty && o && st == POCKETFED_OK; o = o->next) {
+        if (!o->dirty)
+            continue;
+        o->dirty = 0;
+        st = pf_segment_sync(o->segment, err);
+        atomic_fetch_add(&c->syncs, 1);
+    }
+    if (dirty)
+        atomic_fetch_add(&c->sync_ns, (uint64_t)(monotonic_ns() - begin));
+    return st;
+}
+
+/* What the round cost so far; with its end the counting starts anew. */
+static struct pf_round_counters counters_of(struct pf_live_task *t, int ended)
+{
+    struct pf_round_counters n;
+
+    n.late = ended ? atomic_exchange(&t->late, 0) : atomic_load(&t->late);
+    n.refused =
+        ended ? atomic_exchange(&t->refused, 0) : atomic_load(&t->refused);
+    n.bytes_up =
+        ended ? atomic_exchange(&t->bytes_up, 0) : atomic_load(&t->bytes_up);
+    n.bytes_down = ended ? atomic_exchange(&t->bytes_down, 0)
+                         : atomic_load(&t->bytes_down);
+    return n;
+}
+
+static enum pocketfed_status write_records(struct pf_coordinator *c,
+                                           const struct pf_task_step *s,
+                                           struct pf_error *err)
+{
+    enum pocketfed_status st = POCKETFED_OK;
+    struct pf_round_counters counters;
+    const struct pf_record *rec;
+    int ended, counted;
+    unsigned i;
+
+    for (i = 0; i < s->step.n_records && st == POCKETFED_OK; i++) {
+        rec = &s->step.record[i];
+        ended = rec->kind == PF_REC_PUBLISHED || rec->kind == PF_REC_ABANDONED;
+        counted = ended || rec->kind == PF_REC_CLOSED;
+        if (counted)
+            counters = counters_of(s->task, ended);
+        st = pf_store_record(c->config.store, s->task->stored.id, rec,
+                             counted ? &counters : NULL, err);
+        atomic_fetch_add(&c->records, 1);
+    }
+    return st;
+}
+
+/* A task whose row is in gets its first step: START. */
+static void begin_task(struct pf_coordinator *c, struct pf_job *job)
+{
+    struct pf_live_task *t = job->u.add;
+
+    pf_buf_free(&t->stored.file);
+    t->next = NULL;
+    pthread_mutex_lock(&c->lock);
+    if (c->last_task)
+        c->last_task->next = t;
+    else
+        c->tasks = t;
+    c->last_task = t;
+    pthread_mutex_unlock(&c->lock);
+    step_command(c, job, t, PF_CMD_START);
+}
+
+static int is_writing(const struct pf_item *it)
+{
+    return it->job &&
+           (it->job->kind == PF_JOB_ENROL || it->job->kind == PF_JOB_TOKEN ||
+            it->job->kind == PF_JOB_TASK);
+}
+
+static enum pocketfed_status write_batch(struct pf_coordinator *c,
+                                         struct pf_error *err)
+{
+    struct pf_store *store = c->config.store;
+    int64_t begin = monotonic_ns();
+    enum pocketfed_status st;
+    int needed = 0;
+    size_t i;
+
+    for (i = 0; i < c->n_items; i++)
+        needed |= is_writing(&c->items[i]);
+    for (i = 0; i < c->n_steps; i++)
+        needed |= c->steps[i].step.n_records > 0;
+    if (!needed)
+        return POCKETFED_OK;
+    st = pf_store_begin(store, err);
+    for (i = 0; i < c->n_items && st == POCKETFED_OK; i++) {
+        struct pf_job *job = c->items[i].job;
+
+        if (!is_writing(&c->items[i]))
+            continue;
+        st = pf_registry_run(store, job, err);
+        if (st == POCKETFED_OK && job->kind == PF_JOB_TASK &&
+            job->problem.id == PF_PROBLEM_NONE)
+            begin_task(c, job);
+    }
+    for (i = 0; i < c->n_steps && st == POCKETFED_OK; i++)
+        st = write_records(c, &c->steps[i], err);
+    if (st == POCKETFED_OK)
+        st = pf_store_commit(store, err);
+    c->untidy = 1;
+    atomic_fetch_add(&c->batches, 1);
+    atomic_fetch_add(&c->commit_ns, (uint64_t)(monotonic_ns() - begin));
+    return st;
+}
+
+/* ---- the batch: answers ------------------------------------------------ */
+
+static void view(struct pf_coordinator *c, struct pf_live_task *t,
+                 struct pf_job *job)
+{
+    struct pf_round_status *open = &job->u.view.open;
+
+    pf_round_task_status(t->round, c->now_ms, &job->u.view.status);
+    job->u.view.has_open = pf_round_open_status(t->round, c->now_ms, open);
+    if (!job->u.view.has_open)
+        return;
+    open->late = atomic_load(&t->late);
+    open->refused = atomic_load(&t->refused);
+    open->bytes_up = atomic_load(&t->bytes_up);
+    open->bytes_down = atomic_load(&t->bytes_down);
+}
+
+static void answer_jobs(struct pf_coordinator *c)
+{
+    struct pf_job *job;
+    size_t i;
+
+    for (i = 0; i < c->n_items; i++) {
+        job = c->items[i].job;
+        if (!job)
+            continue;
+        if (job->kind == PF_JOB_VIEW)
+            view(c, c->items[i].task, job);
+        job->done(job);
+    }
+}
+
+/* ---- the loop ---------------------------------------------------------- */
+
+/* The whole of it: step, sync, commit, and only then the effects. */
+static enum pocketfed_status run_batch(struct pf_coordinator *c,
+                                       struct pf_error *err)
+{
+    enum pocketfed_status st;
+    size_t i;
+
+    c->n_steps = 0;
+    c->now_ms = pf_coordinator_now(c);
+    atomic_fetch_add(&c->events, c->n_items);
+    step_items(c);
+    step_ticks(c);
+    st = sync_segments(c, err);
+    if (st == POCKETFED_OK)
+        st = write_batch(c, err);
+    for (i = 0; i < c->n_steps && st == POCKETFED_OK; i++)
+        st = pf_coordinator_perform(c, &c->steps[i], err);
+    if (st != POCKETFED_OK)
+        return st;
+    answer_jobs(c);
+    return pf_store_tidy(c->config.store, 0, err);
+}
+
+#define IDLE_MS 500 /* without work for so long: time for a checkpoint */
+
+static int64_t wait_ms(const struct pf_coordinator *c)
+{
+    int64_t nearest = INT64_MAX, deadline, now = pf_coordinator_now(c);
+    const struct pf_live_task *t;
+
+    for (t = c->tasks; t; t = t->next) {
+        deadline = pf_round_deadline(t->round);
+        if (deadline < nearest)
+            nearest = deadline;
+    }
+    if (nearest == INT64_MAX)
+        return c->untidy ? IDLE_MS : -1;
+    nearest = nearest > now ? nearest - now : 0;
+    return c->untidy && nearest > IDLE_MS ? IDLE_MS : nearest;
+}
+
+static int is_due(struct pf_coordinator *c)
+{
+    const struct pf_live_task *t;
+
+    for (t = c->tasks; t; t = t->next)
+        if (pf_round_deadline(t->round) <= pf_coordinator_now(c))
+            return 1;
+    return 0;
+}
+
+static void *loop(void *arg)
+{
+    struct pf_coordinator *c = arg;
+    enum pocketfed_status st = POCKETFED_OK;
+    struct pf_error err = {0};
+    int ended;
+
+    while (st == POCKETFED_OK) {
+        c->n_items = pf_queue_take(c->inbox, c->items, PF_BATCH_ITEMS,
+                                   wait_ms(c), &ended);
+        if (ended)
+            return NULL;
+        atomic_store(&c->busy_since, pf_monotonic_ms());
+        if (c->n_items > 0 || is_due(c)) {
+            st = run_batch(c, &err);
+        } else if (c->untidy) {
+            st = pf_store_tidy(c->config.store, 1, &err);
+            c->untidy = 0;
+        }
+        atomic_store(&c->busy_since, 0);
+    }
+    c->config.fatal(c->config.ctx, &err);
+    return NULL; /* a fatal that returns: nothing more is answered */
+}
+
+/* ---- start and stop ---------------------------------------------------- */
+
+static void destroy(struct pf_coordinator *c)
+{
+    struct pf_live_task *t;
+
+    pf_background_stop(c->background);
+    pf_evaluator_stop(c->evaluator);
+    while (c->open)
+        pf_open_drop(c, c->open);
+    pf_folding_stop(c->folding);
+    while (c->tasks) {
+        t = c->tasks;
+        c->tasks = t->next;
+        pf_live_task_free(t);
+    }
+    pf_queue_free(c->inbox);
+    pthread_mutex_destroy(&c->lock);
+    free(c->items);
+    free(c->steps);
+    free(c);
+}
+
+static void fatal(void *coordinator, const struct pf_error *err)
+{
+    struct pf_coordinator *c = coordinator;
+
+    c->config.fatal(c->config.ctx, err);
+}
+
+static enum pocketfed_status start_helpers(struct pf_coordinator *c,
+                                           struct pf_error *err)
+{
+    const struct pf_log *log = c->config.log;
+    const struct pf_background_config background = {
+        c->config.objects, log, pf_coordinator_deliver, fatal, c,
+    };
+    enum pocketfed_status st;
+
+    st = pf_folding_start(c->config.fold_threads, fatal, c, &c->folding, err);
+    if (st == POCKETFED_OK)
+        st = pf_evaluator_start(log, pf_coordinator_deliver, c, &c->evaluator,
+                                err);
+    if (st == POCKETFED_OK)
+        st = pf_background_start(&background, &c->background, err);
+    return st;
+}
+
+enum pocketfed_status
+pf_coordinator_start(const struct pf_coordinator_config *config,
+                     struct pf_coordinator **out, struct pf_error *err)
+{
+    enum pocketfed_status st;
+    struct pf_coordinator *c;
+
+    c = calloc(1, sizeof *c);
+    if (!c)
+        return pf_fail(err, POCKETFED_NO_MEMORY, "no memory to coordinate");
+    c->config = *config;
+    pthread_mutex_init(&c->lock, NULL);
+    c->items = calloc(PF_BATCH_ITEMS, sizeof *c->items);
+    c->steps = calloc(PF_BATCH_STEPS, sizeof *c->steps);
+    st = c->items && c->steps ? POCKETFED_OK : POCKETFED_NO_MEMORY;
+    if (st == POCKETFED_OK)
+        st = pf_queue_create(sizeof(struct pf_item), config->queue_capacity,
+                             &c->inbox);
+    if (st != POCKETFED_OK)
+        pf_fail(err, st, "cannot make the coordinator's queue: %s",
+                pocketfed_status_text(st));
+    else
+        st = start_helpers(c, err);
+    if (st == POCKETFED_OK)
+        st = pf_coordinator_load(c, err);
+    if (st == POCKETFED_OK && pthread_create(&c->thread, NULL, loop, c) != 0)
+        st = pf_fail(err, POCKETFED_NO_MEMORY,
+                     "cannot start the coordinator's thread");
+    if (st != POCKETFED_OK) {
+        destroy(c);
+        return st;
+    }
+    *out = c;
+    return POCKETFED_OK;
+}
+
+void pf_coordinator_stop(struct pf_coordinator *c)
+{
+    if (!c)
+        return;
+    atomic_store(&c->stopping, 1);
+    pf_queue_close(c->inbox);
+    pthread_join(c->thread, NULL);
+    destroy(c);
+}

@@ -1,0 +1,187 @@
+#include "coordinator_int.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The start: records through the same apply, then everything that no record
+ * names is swept, then what was under way goes on. */
+
+/* ---- replay ------------------------------------------------------------ */
+
+static enum pocketfed_status
+load_task(void *ctx, const struct pf_store_task *stored, struct pf_error *err)
+{
+    struct pf_coordinator *c = ctx;
+    struct pf_live_task *t = NULL;
+    struct pf_error inner = {0};
+    enum pocketfed_status st;
+
+    st = pf_live_task_load(c->config.objects, stored, &t, &inner);
+    if (st != POCKETFED_OK) {
+        pf_fail(err, st, "task %s cannot be loaded: %s", stored->name,
+                inner.text);
+        pf_hint(err, "%s", inner.hint);
+        return st;
+    }
+    if (c->last_task)
+        c->last_task->next = t;
+    else
+        c->tasks = t;
+    c->last_task = t;
+    return POCKETFED_OK;
+}
+
+static enum pocketfed_status load_record(void *ctx, int64_t task,
+                                         const struct pf_record *rec,
+                                         struct pf_error *err)
+{
+    struct pf_coordinator *c = ctx;
+    struct pf_live_task *t = c->last_task; /* they follow their task */
+    struct pf_open_round *o;
+
+    (void)task;
+    pf_round_apply(t->round, rec);
+    if (rec->kind == PF_REC_ASSIGNED)
+        t->seen_device = 1;
+    else if (rec->kind == PF_REC_ACCEPTED)
+        t->seen_update = 1;
+    if (rec->kind == PF_REC_PUBLISHED || rec->kind == PF_REC_ABANDONED) {
+        o = pf_open_find(c, t, rec->round);
+        if (o)
+            pf_open_drop(c, o);
+    }
+    return pf_open_note(c, t, rec, err);
+}
+
+/* ---- sweep ------------------------------------------------------------- */
+
+struct digests {
+    uint8_t (*list)[32];
+    size_t n, room;
+    int failed;
+};
+
+static void collect(void *ctx, const uint8_t digest[32])
+{
+    struct digests *d = ctx;
+    size_t room;
+    void *p;
+
+    if (d->n == d->room && !d->failed) {
+        room = d->room ? 2 * d->room : 64;
+        p = realloc(d->list, room * sizeof *d->list);
+        if (p) {
+            d->list = p;
+            d->room = room;
+        } else {
+            d->failed = 1;
+        }
+    }
+    if (!d->failed)
+        memcpy(d->list[d->n++], digest, 32);
+}
+
+static int compare(const void *a, const void *b)
+{
+    return memcmp(a, b, 32);
+}
+
+static int is_needed(void *ctx, const uint8_t digest[32])
+{
+    const struct digests *d = ctx;
+
+    return d->n > 0 && bsearch(digest, d->list, d->n, 32, compare) != NULL;
+}
+
+static int is_open(void *ctx, int64_t task, uint64_t round)
+{
+    const struct pf_coordinator *c = ctx;
+    const struct pf_open_round *o;
+
+    for (o = c->open; o; o = o->next)
+        if (o->task->stored.id == task && o->round == round)
+            return 1;
+    return 0;
+}
+
+static enum pocketfed_status sweep(struct pf_coordinator *c,
+                                   struct pf_error *err)
+{
+    enum pocketfed_status st = POCKETFED_OK;
+    struct pf_live_task *t;
+    struct digests d = {0};
+
+    for (t = c->tasks; t && st == POCKETFED_OK; t = t->next)
+        st = pf_store_needed(c->config.store, t->stored.id, t->task.keep.models,
+                             collect, &d, err);
+    if (st == POCKETFED_OK && d.failed)
+        st = pf_fail(err, POCKETFED_NO_MEMORY, "no memory to list objects");
+    if (st == POCKETFED_OK && d.n > 0)
+        qsort(d.list, d.n, 32, compare);
+    if (st == POCKETFED_OK)
+        st = pf_objects_sweep(c->config.objects, is_needed, &d, err);
+    if (st == POCKETFED_OK)
+        st = pf_segment_sweep(c->config.state_dir, is_open, c, err);
+    free(d.list);
+    return st;
+}
+
+/* ---- going on ---------------------------------------------------------- */
+
+static void keep_extent(void *ctx, uint64_t round, const struct pf_effect *fold)
+{
+    const struct pf_open_round *o = ctx;
+
+    if (o->round == round)
+        pf_segment_keep(o->segment, &fold->u.fold.extent);
+}
+
+static void fold_again(void *ctx, uint64_t round, const struct pf_effect *fold)
+{
+    const struct pf_open_round *o = ctx;
+
+    if (o->round == round)
+        pf_fold_add(o->fold, &fold->u.fold.extent, fold->u.fold.weight);
+}
+
+/* Every update that was acknowledged must be there before anything else. */
+static enum pocketfed_status reopen(struct pf_coordinator *c,
+                                    struct pf_error *err)
+{
+    enum pocketfed_status st = POCKETFED_OK;
+    struct pf_open_round *o;
+
+    for (o = c->open; o && st == POCKETFED_OK; o = o->next) {
+        st = pf_open_start(c, o, err);
+        if (st != POCKETFED_OK)
+            break;
+        pf_round_folds(o->task->round, keep_extent, o);
+        pf_round_folds(o->task->round, fold_again, o);
+        pf_log(c->config.log, PF_LOG_INFO,
+               "round resumed task=%s round=%" PRIu64, o->task->stored.name,
+               o->round);
+    }
+    return st;
+}
+
+enum pocketfed_status pf_coordinator_load(struct pf_coordinator *c,
+                                          struct pf_error *err)
+{
+    const struct pf_store_visitor visitor = {c, load_task, load_record};
+    struct pf_event resume = {0};
+    enum pocketfed_status st;
+    struct pf_live_task *t;
+
+    st = pf_store_load(c->config.store, &visitor, err);
+    if (st == POCKETFED_OK)
+        st = sweep(c, err);
+    c->clock_base = pf_store_clock(c->config.store);
+    c->clock_start = pf_monotonic_ms();
+    if (st == POCKETFED_OK)
+        st = reopen(c, err);
+    resume.kind = PF_EV_RESUME;
+    for (t = c->tasks; t && st == POCKETFED_OK; t = t->next)
+        pf_coordinator_deliver(c, t, &resume);
+    return st;
+}
