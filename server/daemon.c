@@ -140,7 +140,7 @@ static enum pocketfed_status open_dir(struct pf_daemon *d, struct pf_error *err)
         .n_hosts = sizeof hosts / sizeof hosts[0],
         .certificate = d->config.certificate,
         .private_key = d->config.private_key,
-        .now_s = pf_wall_ms() / 1000,
+        .now_s = pf_edge_now_ms() / 1000,
     };
     enum pocketfed_status st;
 
@@ -194,7 +194,7 @@ static enum pocketfed_status open_edge(struct pf_daemon *d,
     e->metrics = &d->metrics;
     e->log = &d->log;
     e->record_key = d->dir.record_key;
-    e->now_ms = pf_wall_ms;
+    e->now_ms = pf_edge_now_ms;
     e->started_ms = d->metrics.started_ms;
     e->state_dir = d->dir.path;
     e->link_host = d->link_host;
@@ -251,7 +251,7 @@ enum pocketfed_status pf_daemon_start(struct pf_daemon *d,
     d->config = *config;
     d->log.sink = pf_log_stderr;
     d->log.max = (enum pf_log_level)config->log_level;
-    d->metrics.started_ms = pf_wall_ms();
+    d->metrics.started_ms = pf_edge_now_ms();
     d->dir.lock = -1;
     for (i = 0; i <= PF_LISTEN_OPS; i++)
         d->fd[i] = -1;

@@ -48,7 +48,7 @@ struct pf_edge {
 };
 
 /* Milliseconds of the wall clock: the usual edge.now_ms. */
-int64_t pf_wall_ms(void);
+int64_t pf_edge_now_ms(void);
 
 enum pf_next {
     PF_NEXT_READ,  /* read the body, then pf_exchange_end */

@@ -32,7 +32,7 @@ const struct pf_handler pf_handlers[PF_CALL_COUNT] = {
 };
 /* clang-format on */
 
-int64_t pf_wall_ms(void)
+int64_t pf_edge_now_ms(void)
 {
     struct timespec t;
 

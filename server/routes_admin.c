@@ -276,18 +276,13 @@ static void add_round(void *ctx, const struct pf_round_status *stored)
 {
     struct round_list *list = ctx;
     struct pf_exchange *ex = list->ex;
-    const struct pf_live_task *t = ex->task;
     struct pf_round_status rs = *stored;
 
     if (list->alone && rs.round != ex->args.round)
         return;
-    if (ex->job.u.view.has_open && ex->job.u.view.open.round == rs.round) {
+    if (ex->job.u.view.has_open && ex->job.u.view.open.round == rs.round)
         rs = ex->job.u.view.open; /* newer than what is stored */
-        rs.late = atomic_load(&t->late);
-        rs.refused = atomic_load(&t->refused);
-        rs.bytes_up = atomic_load(&t->bytes_up);
-        rs.bytes_down = atomic_load(&t->bytes_down);
-    }
+    rs.needed = ex->task->task.round.collect.min;
     if (ex->listed++ > 0)
         pf_buf_adds(&ex->reply.body, ",");
     pf_json_encode(pf_round_status_fields, &rs, &ex->reply.body);

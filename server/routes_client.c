@@ -15,6 +15,7 @@ static enum pf_next enrolled(struct pf_exchange *ex)
 {
     const struct pf_edge *e = ex->edge;
     const struct pf_device *d = &ex->job.u.enrol.device;
+    uint8_t raw[PF_PUBLIC_MAX];
     struct pf_enrol_reply reply;
 
     if (ex->job.problem.id != PF_PROBLEM_NONE)
@@ -23,7 +24,8 @@ static enum pf_next enrolled(struct pf_exchange *ex)
     memcpy(reply.task, ex->args.task, sizeof reply.task);
     memcpy(reply.device, d->id, sizeof reply.device);
     reply.ordinal = d->ordinal;
-    pf_key_public(e->record_key, reply.record_key);
+    pf_key_public(e->record_key, raw); /* Ed25519: 32 bytes */
+    memcpy(reply.record_key, raw, sizeof reply.record_key);
     reply.server_time_ms = e->now_ms();
     if (!ex->job.u.enrol.again)
         pf_count(e->metrics, PF_COUNT_ENROLMENTS, 1);
