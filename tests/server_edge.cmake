@@ -1,0 +1,11 @@
+# server: the edge.
+set(PF_EDGE_ROOMS pf_base pf_crypto pf_kernels pf_nn pf_data pf_codec pf_formats
+  pf_proto pf_round pf_server_core pf_server_edge)
+foreach(module nonce auth)
+  pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c
+    ROOMS ${PF_EDGE_ROOMS})
+endforeach()
+pf_test(unit_config LABEL unit SOURCES unit/test_config.c check/tmpdir.c
+  ROOMS ${PF_EDGE_ROOMS})
+pf_fuzz(fuzz_config CORPUS config SOURCES fuzz/fuzz_config.c
+  ROOMS ${PF_EDGE_ROOMS})

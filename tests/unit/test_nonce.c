@@ -1,0 +1,108 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "nonce.h"
+
+#define KEY "00112233445566778899aabbccddeeff"
+
+static struct pf_nonces *make(size_t max)
+{
+    struct pf_nonces *n = NULL;
+
+    assert_int_equal(pf_nonces_create(max, &n), POCKETFED_OK);
+    return n;
+}
+
+static void knows_a_nonce_that_was_added(void **state)
+{
+    struct pf_nonces *n = make(100);
+
+    (void)state;
+    assert_false(pf_nonces_seen(n, KEY, "a", 1000));
+    assert_int_equal(pf_nonces_add(n, KEY, "a", 1100, 1000), POCKETFED_OK);
+    assert_true(pf_nonces_seen(n, KEY, "a", 1000));
+    assert_int_equal(pf_nonces_add(n, KEY, "a", 1100, 1000), POCKETFED_EXISTS);
+    pf_nonces_free(n);
+}
+
+static void tells_keys_apart(void **state)
+{
+    struct pf_nonces *n = make(100);
+
+    (void)state;
+    assert_int_equal(pf_nonces_add(n, KEY, "a", 1100, 1000), POCKETFED_OK);
+    assert_false(pf_nonces_seen(n, "ff" KEY, "a", 1000));
+    /* "x y" + "z" must not be "x" + "y z" glued together. */
+    assert_int_equal(pf_nonces_add(n, "ab", "c", 1100, 1000), POCKETFED_OK);
+    assert_false(pf_nonces_seen(n, "a", "bc", 1000));
+    pf_nonces_free(n);
+}
+
+static void forgets_a_nonce_when_the_clock_would_refuse_it(void **state)
+{
+    struct pf_nonces *n = make(100);
+
+    (void)state;
+    assert_int_equal(pf_nonces_add(n, KEY, "a", 1100, 1000), POCKETFED_OK);
+    assert_true(pf_nonces_seen(n, KEY, "a", 1099));
+    assert_false(pf_nonces_seen(n, KEY, "a", 1100));
+    assert_int_equal(pf_nonces_add(n, KEY, "a", 1300, 1200), POCKETFED_OK);
+    assert_true(pf_nonces_seen(n, KEY, "a", 1200));
+    pf_nonces_free(n);
+}
+
+static void keeps_every_live_nonce_while_it_grows(void **state)
+{
+    struct pf_nonces *n = make(20000);
+    char nonce[32];
+    int i;
+
+    (void)state;
+    for (i = 0; i < 20000; i++) {
+        snprintf(nonce, sizeof nonce, "n%d", i);
+        assert_int_equal(pf_nonces_add(n, KEY, nonce, 1100, 1000),
+                         POCKETFED_OK);
+    }
+    for (i = 0; i < 20000; i++) {
+        snprintf(nonce, sizeof nonce, "n%d", i);
+        assert_true(pf_nonces_seen(n, KEY, nonce, 1050));
+    }
+    pf_nonces_free(n);
+}
+
+static void says_busy_when_full_and_recovers_when_time_passes(void **state)
+{
+    struct pf_nonces *n = make(600);
+    enum pocketfed_status st = POCKETFED_OK;
+    char nonce[32];
+    int i;
+
+    (void)state;
+    for (i = 0; i < 100000 && st == POCKETFED_OK; i++) {
+        snprintf(nonce, sizeof nonce, "n%d", i);
+        st = pf_nonces_add(n, KEY, nonce, 1100, 1000);
+    }
+    assert_int_equal(st, POCKETFED_BUSY);
+    assert_true(i > 600); /* at least what was asked for */
+    assert_true(i < 5000);
+    assert_int_equal(pf_nonces_add(n, KEY, "later", 1300, 1200), POCKETFED_OK);
+    assert_true(pf_nonces_seen(n, KEY, "later", 1200));
+    pf_nonces_free(n);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(knows_a_nonce_that_was_added),
+        cmocka_unit_test(tells_keys_apart),
+        cmocka_unit_test(forgets_a_nonce_when_the_clock_would_refuse_it),
+        cmocka_unit_test(keeps_every_live_nonce_while_it_grows),
+        cmocka_unit_test(says_busy_when_full_and_recovers_when_time_passes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
