@@ -22,7 +22,7 @@ enum pf_auth {
 
 enum pf_body {
     PF_BODY_NONE,
-    PF_BODY_CONTROL, /* JSON, Content-Digest signed */
+    PF_BODY_CONTROL, /* JSON; Content-Digest signed, unless from an admin */
     PF_BODY_UPDATE,  /* frame, Repr-Digest signed, streamed */
 };
 

@@ -128,9 +128,8 @@ struct pf_token_reply {
     uint64_t uses;
 };
 
-/* One round in GET /admin/v1/tasks/{task}/rounds[/{round}] (lines of NDJSON in
- * the list: ?since=R&wait_s=S, rounds with number > R, held open until one
- * changes or S seconds passed). */
+/* GET /admin/v1/tasks/{task}/rounds/{round}, and one entry of {"rounds":[...]}
+ * in the list: ?since=R&limit=N gives at most N rounds with number > R. */
 struct pf_round_status {
     uint64_t round;
     char phase[16];  /* selecting collecting closing published abandoned */

@@ -16,3 +16,7 @@ endforeach()
 pf_fuzz(fuzz_messages SOURCES fuzz/fuzz_messages.c check/tables.c
   ROOMS ${PF_PROTO_ROOMS} CORPUS messages)
 target_include_directories(fuzz_messages PRIVATE ${CMAKE_SOURCE_DIR}/tests/check)
+
+pf_test(openapi_matches_calls LABEL unit
+  SOURCES unit/test_openapi.c check/openapi.c check/tables.c
+  ROOMS ${PF_PROTO_ROOMS})

@@ -22,6 +22,23 @@ static void drop(const struct pf_table *t, union message *m)
             pf_buf_free((struct pf_buf *)(void *)(m->bytes + f->offset));
 }
 
+/* Zeros, or the least that a number may be: what an absent member leaves must
+ * be a value that can be written. */
+static void set_defaults(const struct pf_table *t, union message *m)
+{
+    const struct pf_json_field *f;
+
+    memset(m, 0, sizeof *m);
+    for (f = t->fields; f->key; f++) {
+        void *at = m->bytes + f->offset;
+
+        if (f->min > 0 && f->type == PF_JSON_U64)
+            *(uint64_t *)at = (uint64_t)f->min;
+        if (f->min > 0 && f->type == PF_JSON_I64)
+            *(int64_t *)at = (int64_t)f->min;
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct pf_table *t;
@@ -32,8 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1 || data[0] >= pf_n_tables)
         return 0;
     t = &pf_tables[data[0]];
-    memset(&m, 0, sizeof m);
-    memset(&back, 0, sizeof back);
+    set_defaults(t, &m);
+    set_defaults(t, &back);
     pf_buf_init(&a, 8 << 20);
     pf_buf_init(&b, 8 << 20);
     if (!pf_json_decode(t->fields, PF_JSON_IGNORE, (const char *)data + 1,
