@@ -21,6 +21,13 @@ pf_test(unit_gradients LABEL unit SOURCES unit/test_gradients.c
   ROOMS pf_base pf_crypto pf_nn_double)
 target_compile_definitions(unit_gradients PRIVATE PF_REAL_DOUBLE)
 
+# PyTorch's numbers, in float with every family and in double.
+pf_test(unit_pytorch LABEL unit TIMEOUT 300 SOURCES unit/test_pytorch.c
+  ROOMS pf_base pf_crypto pf_kernels pf_nn)
+pf_test(unit_pytorch_double LABEL unit TIMEOUT 300 SOURCES unit/test_pytorch.c
+  ROOMS pf_base pf_crypto pf_nn_double)
+target_compile_definitions(unit_pytorch_double PRIVATE PF_REAL_DOUBLE)
+
 pf_fuzz(fuzz_spec SOURCES fuzz/fuzz_spec.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn CORPUS spec)
 
