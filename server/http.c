@@ -15,9 +15,8 @@
 
 /* The read size of uploads is what is free of this. */
 #define POOL_BYTES (64u << 10)
-/* Early answers to methods that libmicrohttpd does not cut short read a body
- * of up to this first. */
-#define DRAIN_MAX (1u << 20)
+/* A refused body up to this long is read before the answer. */
+#define DRAIN_MAX (64u << 10)
 
 /* A connection, for the sweeper. */
 struct link {
@@ -309,18 +308,17 @@ static enum MHD_Result send_reply(struct request *rq)
     return rc;
 }
 
-/* An answer at the headers of a request that has a body. libmicrohttpd drops
- * the body and closes for POST and PUT alone; for others a short body is read
- * first, a long one ends the connection. */
+/* An answer at the headers. libmicrohttpd then drops the body and closes the
+ * connection, which is right for a body that is long or has not been sent yet
+ * (Expect), and a waste otherwise: a short one is read, and the answer given at
+ * its end, so that the connection lives on. */
 static enum MHD_Result answer_early(struct request *rq)
 {
     const struct pf_exchange *ex = &rq->ex;
 
-    if (ex->n_content_length + ex->n_transfer_encoding == 0 ||
-        strcmp(ex->method, "POST") == 0 || strcmp(ex->method, "PUT") == 0)
+    if (ex->reply.close || ex->n_transfer_encoding > 0 ||
+        ex->content_length > DRAIN_MAX || header(ex, "Expect"))
         return send_reply(rq);
-    if (ex->n_transfer_encoding || ex->content_length > DRAIN_MAX)
-        return MHD_NO;
     rq->phase = PHASE_DRAIN;
     return MHD_YES;
 }
