@@ -1,0 +1,250 @@
+#include "fakeserver.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rng.h"
+#include "safetensors.h"
+#include "statement.h"
+#include "update.h"
+
+#define SPEC                                                                   \
+    "{\"version\":1,\"input\":[1,4,4],\"layers\":["                            \
+    "{\"name\":\"flatten\",\"type\":\"flatten\"},"                             \
+    "{\"name\":\"fc1\",\"type\":\"dense\",\"units\":8},"                       \
+    "{\"name\":\"relu1\",\"type\":\"relu\"},"                                  \
+    "{\"name\":\"fc2\",\"type\":\"dense\",\"units\":3}],"                      \
+    "\"loss\":\"softmax_cross_entropy\"}"
+
+/* The harness itself must not fail. */
+#define MUST(what)                                                             \
+    do {                                                                       \
+        if (!(what)) {                                                         \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #what);         \
+            abort();                                                           \
+        }                                                                      \
+    } while (0)
+
+enum pocketfed_status pf_fake_example(void *ctx, size_t i, float *x,
+                                      uint32_t *label)
+{
+    struct pf_rng rng = pf_rng_make(1, i, 0, PF_RNG_TEST);
+    size_t k;
+
+    (void)ctx;
+    *label = (uint32_t)(i % 3);
+    for (k = 0; k < 16; k++)
+        x[k] = pf_rng_float(&rng, k) + (k % 3 == *label ? 0.5f : 0.0f);
+    return POCKETFED_OK;
+}
+
+void pf_fake_publish(struct pf_fake *f)
+{
+    size_t n = pf_model_n_params(f->model);
+    float *params = malloc(n * sizeof *params);
+    struct pf_model_meta meta;
+
+    MUST(params);
+    pf_buf_clear(&f->plan_bytes);
+    MUST(!pf_plan_encode(&f->plan, &f->plan_bytes));
+    pf_sha256(f->plan_bytes.data, f->plan_bytes.len, f->plan_digest);
+    memset(&meta, 0, sizeof meta);
+    snprintf(meta.task, sizeof meta.task, "%s", f->plan.task);
+    memcpy(meta.plan, f->plan_digest, 32);
+    pf_model_init(f->model, 7, params);
+    pf_buf_clear(&f->model_file);
+    MUST(!pf_safetensors_write(f->model, params, &meta, &f->model_file));
+    pf_sha256(f->model_file.data, f->model_file.len, f->model_digest);
+    memcpy(f->work.plan, f->plan_digest, 32);
+    memcpy(f->work.base, f->model_digest, 32);
+    free(params);
+}
+
+void pf_fake_start(struct pf_fake *f, const char *task)
+{
+    struct pf_error err;
+
+    memset(f, 0, sizeof *f);
+    MUST(!pf_key_generate(PF_KEY_ED25519, &f->record_key));
+    MUST(!pf_key_generate(PF_KEY_ED25519, &f->other_key));
+    pf_buf_init(&f->plan_bytes, PF_MAX_PLAN);
+    pf_buf_init(&f->model_file, 1 << 20);
+    pf_buf_init(&f->frame, 1 << 20);
+    if (pf_model_create(SPEC, strlen(SPEC), &f->model, &err)) {
+        fprintf(stderr, "%s\n", err.text);
+        abort();
+    }
+    pf_plan_init(&f->plan);
+    snprintf(f->plan.task, sizeof f->plan.task, "%s", task);
+    MUST(!pf_buf_adds(&f->plan.model, pf_model_spec(f->model)));
+    f->plan.revision = 1;
+    f->plan.train.epochs = 2;
+    f->plan.train.batch = 8;
+    f->plan.train.momentum = 0.9;
+    f->plan.memory = 1 << 20;
+    snprintf(f->plan.min_version, sizeof f->plan.min_version, "0.1.0");
+    f->work.kind = PF_CHECKIN_TRAIN;
+    snprintf(f->work.task, sizeof f->work.task, "%s", task);
+    f->work.round = 3;
+    f->work.seed = UINT64_C(0x123456789abcdef);
+    f->work.lease_ms = 60000;
+    f->wrong_signature_at = -1;
+    f->now_ms = INT64_C(1790000000000);
+    pf_fake_publish(f);
+}
+
+void pf_fake_stop(struct pf_fake *f)
+{
+    pf_key_free(f->record_key);
+    pf_key_free(f->other_key);
+    pf_key_free(f->device_key);
+    pf_model_free(f->model);
+    pf_plan_free(&f->plan);
+    pf_buf_free(&f->plan_bytes);
+    pf_buf_free(&f->model_file);
+    pf_buf_free(&f->frame);
+}
+
+void pf_fake_reply_free(struct pf_fake_reply *r)
+{
+    pf_buf_free(&r->body);
+}
+
+static void answer(struct pf_fake *f, enum pf_call_id call, const char *label,
+                   struct pf_fake_reply *r)
+{
+    uint8_t sig[PF_SIGNATURE_LEN];
+    const struct pf_key *key =
+        f->wrong_signature_at == (int)call ? f->other_key : f->record_key;
+
+    if (f->bend)
+        f->bend(f, call, &r->body);
+    if (!label)
+        return;
+    MUST(!pf_statement_sign(key, label, r->body.data, r->body.len, sig));
+    pf_statement_field(sig, r->statement);
+}
+
+static void answer_json(struct pf_fake *f, enum pf_call_id call, int status,
+                        const char *label, const struct pf_json_field *fields,
+                        const void *message, struct pf_fake_reply *r)
+{
+    r->status = status;
+    MUST(!pf_json_encode(fields, message, &r->body));
+    answer(f, call, label, r);
+}
+
+static int serve_problem(struct pf_fake *f, enum pf_call_id call,
+                         struct pf_fake_reply *r)
+{
+    if (f->problem_times <= 0 || f->problem_at != call)
+        return 0;
+    f->problem_times--;
+    r->retry_after_s = f->retry_after_s;
+    if (f->bare_status) {
+        r->status = f->bare_status;
+        MUST(!pf_buf_adds(&r->body, "<html>no</html>"));
+        return 1;
+    }
+    r->status = pf_problem_rows[f->problem.id].status;
+    MUST(!pf_problem_encode(&f->problem, &r->body));
+    answer(f, call, f->problem_unsigned ? NULL : PF_SAY_TIME, r);
+    return 1;
+}
+
+static void enrol(struct pf_fake *f, const uint8_t *body, size_t len,
+                  struct pf_fake_reply *r)
+{
+    struct pf_enrol_request q;
+    struct pf_enrol_reply a;
+    enum pf_key_alg alg;
+    uint8_t id[32], raw[PF_PUBLIC_MAX];
+
+    memset(&q, 0, sizeof q);
+    MUST(!pf_json_decode(pf_enrol_request_fields, PF_JSON_IGNORE,
+                         (const char *)body, len, &q, NULL));
+    MUST(pf_key_alg_find(q.alg, &alg));
+    pf_key_free(f->device_key);
+    MUST(!pf_key_from_public(alg, q.key.data, q.key.len, &f->device_key));
+    pf_key_fingerprint(f->device_key, id);
+    memcpy(f->device, id, sizeof f->device);
+    memset(&a, 0, sizeof a);
+    snprintf(a.task, sizeof a.task, "%s", f->plan.task);
+    memcpy(a.device, f->device, sizeof a.device);
+    a.ordinal = 5;
+    pf_key_public(f->record_key, raw);
+    memcpy(a.record_key, raw, sizeof a.record_key);
+    a.server_time_ms = f->now_ms;
+    answer_json(f, PF_CALL_ENROL, 201, PF_SAY_ENROLMENT, pf_enrol_reply_fields,
+                &a, r);
+}
+
+static void take_update(struct pf_fake *f, const struct pf_call_args *args,
+                        const uint8_t *body, size_t len,
+                        struct pf_fake_reply *r)
+{
+    struct pf_update u;
+    struct pf_ack a;
+
+    MUST(!pf_update_parse(body, len, &u, NULL));
+    pf_buf_clear(&f->frame);
+    MUST(!pf_buf_add(&f->frame, body, len));
+    memset(&a, 0, sizeof a);
+    snprintf(a.task, sizeof a.task, "%s", u.task);
+    memcpy(a.device, f->device, sizeof a.device);
+    a.round = args->round;
+    memcpy(a.base, u.base, 32);
+    memcpy(a.plan, u.plan, 32);
+    pf_sha256(body, len, a.digest);
+    a.examples = a.weight = u.examples;
+    if (f->keep_contributing && f->work.round == u.round)
+        f->work.round++;
+    answer_json(f, PF_CALL_UPDATE, 201, PF_SAY_ACK, pf_ack_fields, &a, r);
+}
+
+void pf_fake_serve(struct pf_fake *f, enum pf_call_id call,
+                   const struct pf_call_args *args, const uint8_t *body,
+                   size_t len, struct pf_fake_reply *r)
+{
+    if (!r->body.max)
+        pf_buf_init(&r->body, 1 << 20);
+    pf_buf_clear(&r->body);
+    r->statement[0] = '\0';
+    r->retry_after_s = 0;
+    f->calls[call]++;
+    if (serve_problem(f, call, r))
+        return;
+    switch (call) {
+    case PF_CALL_ENROL:
+        enrol(f, body, len, r);
+        break;
+    case PF_CALL_CHECKIN:
+        memcpy(f->work.device, f->device, sizeof f->work.device);
+        answer_json(f, call, 200, PF_SAY_ASSIGNMENT, pf_checkin_reply_fields,
+                    &f->work, r);
+        break;
+    case PF_CALL_PLAN:
+        r->status = 200;
+        MUST(!pf_buf_add(&r->body, f->plan_bytes.data, f->plan_bytes.len));
+        answer(f, call, PF_SAY_PLAN, r);
+        break;
+    case PF_CALL_MODEL:
+        r->status = 200;
+        MUST(!pf_buf_add(&r->body, f->model_file.data, f->model_file.len));
+        answer(f, call, NULL, r);
+        break;
+    case PF_CALL_UPDATE:
+        take_update(f, args, body, len, r);
+        break;
+    case PF_CALL_FAILURE:
+        memset(&f->report, 0, sizeof f->report);
+        MUST(!pf_json_decode(pf_failure_report_fields, PF_JSON_IGNORE,
+                             (const char *)body, len, &f->report, NULL));
+        r->status = 204;
+        break;
+    default:
+        r->status = 404;
+        break;
+    }
+}

@@ -1,0 +1,185 @@
+#include "memberside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "text.h"
+
+struct pf_buf *pf_side_file(struct pf_side *s, const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < PF_SIDE_FILES; i++)
+        if (strcmp(s->files[i].name, name) == 0)
+            return &s->files[i].data;
+    return NULL;
+}
+
+static enum pocketfed_status save(void *ctx, const char *name, const void *p,
+                                  size_t len)
+{
+    struct pf_side *s = ctx;
+    struct pf_buf *b = pf_side_file(s, name);
+    size_t i;
+
+    for (i = 0; !b && i < PF_SIDE_FILES; i++)
+        if (!s->files[i].name[0]) {
+            snprintf(s->files[i].name, sizeof s->files[i].name, "%s", name);
+            b = &s->files[i].data;
+            pf_buf_init(b, 1 << 20);
+        }
+    if (!b)
+        return POCKETFED_LIMIT;
+    pf_buf_clear(b);
+    return pf_buf_add(b, p, len);
+}
+
+static enum pocketfed_status load(void *ctx, const char *name,
+                                  struct pf_buf *out)
+{
+    const struct pf_buf *b = pf_side_file(ctx, name);
+
+    return b ? pf_buf_add(out, b->data, b->len) : POCKETFED_NOT_FOUND;
+}
+
+static void forget(void *ctx, const char *name)
+{
+    struct pf_side *s = ctx;
+    size_t i;
+
+    for (i = 0; i < PF_SIDE_FILES; i++)
+        if (strcmp(s->files[i].name, name) == 0) {
+            s->files[i].name[0] = '\0';
+            pf_buf_free(&s->files[i].data);
+        }
+}
+
+static enum pocketfed_status object_get(void *ctx, const uint8_t digest[32],
+                                        struct pf_buf *out)
+{
+    char hex[65];
+
+    pf_hex(digest, 32, hex);
+    return load(ctx, hex, out);
+}
+
+static enum pocketfed_status object_put(void *ctx, const uint8_t digest[32],
+                                        const void *p, size_t len)
+{
+    char hex[65];
+
+    pf_hex(digest, 32, hex);
+    return save(ctx, hex, p, len);
+}
+
+void pf_side_restart(struct pf_side *s)
+{
+    pf_participation_free(s->p);
+    s->p = NULL;
+    if (pf_participation_create(&s->member, &s->examples, &s->io, &s->p))
+        abort();
+}
+
+void pf_side_start(struct pf_side *s, struct pf_fake *fake)
+{
+    static const uint8_t device[PF_DEVICE_LEN] = {1, 2, 3, 4, 5, 6, 7, 8};
+
+    memset(s, 0, sizeof *s);
+    s->fake = fake;
+    memcpy(fake->device, device, sizeof device);
+    memcpy(s->member.device, device, sizeof device);
+    snprintf(s->member.task, sizeof s->member.task, "%s", fake->plan.task);
+    s->member.record_key = fake->record_key;
+    s->member.client_version = "0.1.0";
+    s->examples = (struct pf_examples){
+        .n = PF_FAKE_EXAMPLES,
+        .get = pf_fake_example,
+    };
+    s->io = (struct pf_participation_io){
+        .ctx = s,
+        .object_get = object_get,
+        .object_put = object_put,
+        .save = save,
+        .load = load,
+        .remove = forget,
+    };
+    pf_side_restart(s);
+}
+
+void pf_side_stop(struct pf_side *s)
+{
+    size_t i;
+
+    pf_participation_free(s->p);
+    for (i = 0; i < PF_SIDE_FILES; i++)
+        pf_buf_free(&s->files[i].data);
+}
+
+static enum pocketfed_status exchange(struct pf_side *s,
+                                      const struct pf_want_request *want)
+{
+    struct pf_fake_reply r;
+    struct pf_want_reply in;
+    enum pocketfed_status st = POCKETFED_OK;
+
+    memset(&r, 0, sizeof r);
+    pf_fake_serve(s->fake, want->call, &want->args, want->body, want->body_len,
+                  &r);
+    in = (struct pf_want_reply){
+        .status = r.status,
+        .body = r.body.data,
+        .body_len = r.body.len,
+        .statement = r.statement[0] ? r.statement : NULL,
+        .retry_after_ms = r.retry_after_s * 1000,
+    };
+    if (s->fake->drop_ack && want->call == PF_CALL_UPDATE)
+        s->fake->drop_ack = 0;
+    else
+        st = pf_participation_reply(s->p, &in, &s->err);
+    pf_fake_reply_free(&r);
+    return st;
+}
+
+enum pocketfed_status pf_side_move(struct pf_side *s, enum pf_want *want)
+{
+    struct pf_want_request request;
+
+    *want = pf_participation_next(s->p, &request, &s->waited_ms);
+    switch (*want) {
+    case PF_WANT_REQUEST:
+        return exchange(s, &request);
+    case PF_WANT_TRAIN:
+        return pf_participation_train(s->p, 0, NULL, NULL, &s->err);
+    case PF_WANT_WAIT:
+        s->waits++;
+        break;
+    case PF_WANT_ENDED:
+        break;
+    }
+    return POCKETFED_OK;
+}
+
+enum pocketfed_status pf_side_run(struct pf_side *s, int max)
+{
+    enum pocketfed_status st = POCKETFED_OK;
+    enum pf_want want = PF_WANT_REQUEST;
+
+    while (max-- > 0 && st == POCKETFED_OK && want != PF_WANT_ENDED)
+        st = pf_side_move(s, &want);
+    return st;
+}
+
+int pf_side_until(struct pf_side *s, const char *phase)
+{
+    enum pf_want want = PF_WANT_REQUEST;
+    int max = 1000;
+
+    while (max-- > 0 && want != PF_WANT_ENDED) {
+        if (strcmp(pf_participation_phase(s->p), phase) == 0)
+            return 1;
+        if (pf_side_move(s, &want))
+            return 0;
+    }
+    return 0;
+}
