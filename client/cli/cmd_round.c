@@ -52,6 +52,9 @@ static void number(double v, char *out, size_t cap)
 
 static void print_round(struct watch *w, const struct pf_round_status *r)
 {
+    /* Given up because the task has ended, not because it failed. */
+    int stopped =
+        !strcmp(r->phase, "abandoned") && !strcmp(r->reason, "stopped");
     char train[16], accuracy[16], up[24], down[24];
 
     cli_progress_clear(&w->progress);
@@ -62,10 +65,11 @@ static void print_round(struct watch *w, const struct pf_round_status *r)
     number(r->train_loss, train, sizeof train);
     number(r->test_accuracy, accuracy, sizeof accuracy);
     cli_out("%6llu  %-10s %4llu/%-4llu %8s %8s %9s %9s %7.1f%s%s\n",
-            (unsigned long long)r->round, r->phase,
+            (unsigned long long)r->round, stopped ? "stopped" : r->phase,
             (unsigned long long)r->accepted, (unsigned long long)r->needed,
             train, accuracy, cell(r->bytes_up, up), cell(r->bytes_down, down),
-            (double)r->elapsed_ms / 1000, r->reason[0] ? "  " : "", r->reason);
+            (double)r->elapsed_ms / 1000, stopped || !r->reason[0] ? "" : "  ",
+            stopped ? "" : r->reason);
 }
 
 static void remember(struct watch *w, double accuracy)
