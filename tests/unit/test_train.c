@@ -375,17 +375,19 @@ static enum pocketfed_status get_two(void *ctx, size_t i, float *x,
 
 /* With parameters zero both classes have probability 1/2, so the gradient is
  * (-1/2, 1/2) by the biases and twice that by the weights, for x = 2. */
-static void check_first_steps(struct pf_train_config c, float w1, float w2)
+static void check_first_steps(struct pf_train_config c, size_t n, float w1,
+                              float w2)
 {
-    struct pf_examples one = {NULL, 1, get_two};
+    struct pf_examples same = {NULL, n, get_two};
     struct pf_model *m = NULL;
     struct pf_trainer *t = NULL;
     float *p;
 
     c.epochs = 2;
-    c.batch = 1;
+    c.batch = (uint32_t)n;
     pf_model_create(LINE, strlen(LINE), &m, NULL);
-    assert_int_equal(pf_trainer_create(m, &c, &one, 1, &t, NULL), POCKETFED_OK);
+    assert_int_equal(pf_trainer_create(m, &c, &same, 1, &t, NULL),
+                     POCKETFED_OK);
     p = pf_trainer_params(t);
     pf_trainer_step(t);
     assert_true(fabs(pf_trainer_loss(t) - 0.69314718055994531) < 1e-12);
@@ -407,19 +409,21 @@ static void optimisers_make_the_steps_of_their_papers(void **state)
     c.lr = 0.1;
     /* w = -lr g = 0.1, b = 0.05, so z0 - z1 = 2 (2 * 0.1 + 0.05) = 0.5 */
     g2 = -2 / (1 + exp(0.5));
-    check_first_steps(c, 0.1f, (float)(0.1 - 0.1 * g2));
+    check_first_steps(c, 1, 0.1f, (float)(0.1 - 0.1 * g2));
+    /* the same examples many times, in several chunks, have the same mean */
+    check_first_steps(c, 70, 0.1f, (float)(0.1 - 0.1 * g2));
     c.momentum = 0.5; /* v = 0.5 * -1 + g2 */
-    check_first_steps(c, 0.1f, (float)(0.1 - 0.1 * (-0.5 + g2)));
+    check_first_steps(c, 1, 0.1f, (float)(0.1 - 0.1 * (-0.5 + g2)));
     c.momentum = 0;
     c.weight_decay = 0.5;
-    check_first_steps(c, 0.1f, (float)(0.1 - 0.1 * (g2 + 0.05)));
+    check_first_steps(c, 1, 0.1f, (float)(0.1 - 0.1 * (g2 + 0.05)));
     c.weight_decay = 0;
     /* Adam's first step is lr, whatever the gradient: w = b = 0.1 */
     c.optimizer = PF_ADAM;
     g2 = -2 / (1 + exp(0.6));
     m = (0.9 * 0.1 * -1 + 0.1 * g2) / (1 - 0.9 * 0.9);
     v = (0.999 * 0.001 + 0.001 * g2 * g2) / (1 - 0.999 * 0.999);
-    check_first_steps(c, 0.1f, (float)(0.1 - 0.1 * m / (sqrt(v) + 1e-8)));
+    check_first_steps(c, 1, 0.1f, (float)(0.1 - 0.1 * m / (sqrt(v) + 1e-8)));
 }
 
 static void a_bad_configuration_is_refused_by_name(void **state)
