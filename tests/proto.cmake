@@ -1,6 +1,6 @@
 # proto: what travels.
 set(PF_PROTO_ROOMS pf_base pf_crypto pf_kernels pf_nn pf_proto)
-foreach(module calls problem plan sfield httpsig statement joinlink)
+foreach(module calls problem plan sfield httpsig httpsig_parse statement joinlink)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c
     ROOMS ${PF_PROTO_ROOMS})
 endforeach()

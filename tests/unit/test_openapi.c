@@ -343,6 +343,30 @@ static void every_reference_leads_somewhere(void **state)
     }
 }
 
+static void protocol_md_lists_every_problem(void **state)
+{
+    static const char *const actions[] = {
+        [PF_DO_RETRY] = "retry",
+        [PF_DO_DROP] = "drop",
+        [PF_DO_STOP] = "stop",
+        [PF_DO_CLOCK] = "clock",
+    };
+    struct pf_buf text;
+
+    (void)state;
+    load("../../docs/PROTOCOL.md", &text);
+    for (int i = 1; i < PF_PROBLEM_COUNT; i++) {
+        const struct pf_problem_row *row = &pf_problem_rows[i];
+        char line[256];
+
+        snprintf(line, sizeof line, "| `%s` | %d | %s | %s |\n", row->slug,
+                 row->status, actions[row->action], row->title);
+        if (!strstr(pf_buf_str(&text), line))
+            fail_msg("docs/PROTOCOL.md lacks: %s", line);
+    }
+    pf_buf_free(&text);
+}
+
 static int write_anew(const char *name)
 {
     struct pf_error err = {.text = ""};
@@ -373,6 +397,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(schemas_are_the_field_tables),
         cmocka_unit_test(problems_are_the_problem_table),
         cmocka_unit_test(every_reference_leads_somewhere),
+        cmocka_unit_test(protocol_md_lists_every_problem),
     };
 
     if (argc == 2)

@@ -119,6 +119,7 @@ static void refuses_what_is_not_canonical(void **state)
         "a=(1 )",
         "a=(1  2)",
         "a=(1,2)",
+        "a=(\"x\"\"y\")",
         "a=(1;x)",
         "a=((1))",
         "a=1;",
