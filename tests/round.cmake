@@ -2,6 +2,8 @@
 set(ROUND_ROOMS pf_base pf_crypto pf_kernels pf_nn pf_codec pf_formats pf_proto
   pf_round)
 set(ENGINE ${CMAKE_SOURCE_DIR}/tests/check/engine.c)
+set(FRAME ${CMAKE_SOURCE_DIR}/tests/check/frame.c)
+set(ENGINE_CHECK ${CMAKE_SOURCE_DIR}/tests/check/engine_check.c)
 
 pf_test(unit_round LABEL unit SOURCES unit/test_round.c ${ENGINE}
   ROOMS ${ROUND_ROOMS})
@@ -9,3 +11,20 @@ pf_test(unit_round_ends LABEL unit SOURCES unit/test_round_ends.c ${ENGINE}
   ROOMS ${ROUND_ROOMS})
 pf_test(unit_task_ends LABEL unit SOURCES unit/test_task_ends.c ${ENGINE}
   ROOMS ${ROUND_ROOMS})
+pf_test(property_round LABEL property SOURCES property/round.c ${ENGINE}
+  ${ENGINE_CHECK} ROOMS ${ROUND_ROOMS})
+pf_test(unit_sum LABEL unit SOURCES unit/test_sum.c ${FRAME}
+  ROOMS ${ROUND_ROOMS})
+pf_test(unit_admit LABEL unit SOURCES unit/test_admit.c ${FRAME}
+  ${CMAKE_SOURCE_DIR}/tests/check/guard.c ROOMS ${ROUND_ROOMS})
+pf_test(unit_publish LABEL unit SOURCES unit/test_publish.c
+  ROOMS ${ROUND_ROOMS})
+pf_test(unit_task LABEL unit SOURCES unit/test_task.c ROOMS ${ROUND_ROOMS})
+pf_fuzz(fuzz_round SOURCES fuzz/fuzz_round.c ${ENGINE} ${ENGINE_CHECK}
+  ROOMS ${ROUND_ROOMS} CORPUS round)
+pf_fuzz(fuzz_task SOURCES fuzz/fuzz_task.c ROOMS ${ROUND_ROOMS} CORPUS task)
+pf_fuzz(fuzz_admit SOURCES fuzz/fuzz_admit.c ${FRAME} ROOMS ${ROUND_ROOMS}
+  CORPUS admit)
+foreach(fuzz fuzz_round fuzz_admit)
+  target_include_directories(${fuzz} PRIVATE ${CMAKE_SOURCE_DIR}/tests/check)
+endforeach()

@@ -62,6 +62,7 @@ void engine_go(struct engine *e)
 void engine_free(struct engine *e)
 {
     pf_round_free(e->round);
+    pf_round_free(e->shadow);
     pf_task_free(&e->task);
     free(e->record);
 }
@@ -81,6 +82,12 @@ struct pf_round *engine_again(const struct engine *e)
     return r;
 }
 
+void engine_shadow(struct engine *e)
+{
+    pf_round_free(e->shadow);
+    e->shadow = engine_again(e);
+}
+
 static void keep(struct engine *e, const struct pf_record *rec)
 {
     if (e->n_records == e->cap) {
@@ -95,12 +102,18 @@ static void keep(struct engine *e, const struct pf_record *rec)
 void engine_event(struct engine *e, const struct pf_event *given)
 {
     struct pf_event ev = *given;
+    static struct pf_step other;
     unsigned i, answers = 0;
 
     ev.now_ms = e->now_ms;
     memset(&e->answer, 0, sizeof e->answer);
     memset(&e->step, 0xee, sizeof e->step); /* nothing may be left over */
     pf_round_step(e->round, &ev, &e->step);
+    if (e->shadow) {
+        memset(&other, 0xee, sizeof other);
+        pf_round_step(e->shadow, &ev, &other);
+        e->differs |= memcmp(&other, &e->step, sizeof other) != 0;
+    }
     if (e->step.n_records > PF_STEP_RECORDS ||
         e->step.n_effects > PF_STEP_EFFECTS)
         stop("the step ran over");

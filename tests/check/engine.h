@@ -13,6 +13,8 @@
 struct engine {
     struct pf_task task;
     struct pf_round *round;
+    struct pf_round *shadow; /* gets the same events; NULL: none */
+    int differs;             /* its step was another one */
     int64_t now_ms;
     struct pf_step step;     /* of the last event */
     struct pf_answer answer; /* to it, when it was asked */
@@ -28,6 +30,8 @@ void engine_make(struct engine *e); /* only makes it */
 void engine_free(struct engine *e);
 /* The same task, an engine made of the records so far. */
 struct pf_round *engine_again(const struct engine *e);
+/* Makes one of them the shadow from now on. */
+void engine_shadow(struct engine *e);
 
 /* The event goes to the engine at e->now_ms; step and answer are of it. */
 void engine_event(struct engine *e, const struct pf_event *ev);

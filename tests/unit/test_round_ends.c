@@ -230,8 +230,7 @@ static void a_pause_ends_the_wait_after_an_abandoned_round(void **state)
     PHASE("selecting");
 }
 
-static void
-a_paused_round_with_too_few_is_abandoned_and_stays_down(void **state)
+static void a_paused_round_with_too_few_stays_down(void **state)
 {
     (void)state;
     engine_go(&e);
@@ -303,6 +302,7 @@ int main(void)
         TEST(replacements_are_bounded),
         TEST(a_paused_task_lets_the_open_round_end_and_opens_none),
         TEST(a_pause_ends_the_wait_after_an_abandoned_round),
+        TEST(a_paused_round_with_too_few_stays_down),
         TEST(start_does_not_undo_a_pause),
         TEST(a_model_that_could_not_be_made_abandons_the_round),
         TEST(a_nonsense_cohort_is_refused_at_creation),
