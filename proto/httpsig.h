@@ -25,7 +25,7 @@ struct pf_signed_request {
     const char *query;          /* "?" for none, else "?a=b" */
     const char *content_digest; /* field values as sent */
     const char *repr_digest;
-    const char *record_key;     /* hex */
+    const char *record_key; /* hex */
 };
 
 struct pf_signature_params {
@@ -43,9 +43,8 @@ typedef enum pocketfed_status (*pf_sign_fn)(void *ctx, const void *msg,
                                             uint8_t sig[PF_SIGNATURE_LEN]);
 enum pocketfed_status pf_httpsig_make(const struct pf_signed_request *req,
                                       const struct pf_signature_params *params,
-                                      const struct pf_key *key,
-                                      pf_sign_fn sign, void *sign_ctx,
-                                      struct pf_buf *input,
+                                      const struct pf_key *key, pf_sign_fn sign,
+                                      void *sign_ctx, struct pf_buf *input,
                                       struct pf_buf *value);
 
 /* Parses Signature-Input: finds the signature whose tag is PF_SIGNATURE_TAG

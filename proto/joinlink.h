@@ -41,8 +41,8 @@ enum pocketfed_status pf_join_link_parse(const char *text,
                                          struct pf_error *err);
 
 /* A token: 256 random bits as "pft_" + 43 base64url + 6 checksum (base64url of
- * the first 36 bits of the SHA-256 of the 47 characters before), so that a mistyped one is told from an
- * unknown one and secret scanners find it. */
+ * the first 36 bits of the SHA-256 of the 47 characters before), so that a
+ * mistyped one is told from an unknown one and secret scanners find it. */
 enum pocketfed_status pf_token_make(char out[PF_TOKEN_LEN + 1]);
 int pf_token_ok(const char *token); /* form and checksum */
 /* What the server stores: SHA-256 of the text. */

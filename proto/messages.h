@@ -43,13 +43,13 @@ struct pf_checkin_request {
 enum pf_checkin_kind { PF_CHECKIN_TRAIN, PF_CHECKIN_WAIT };
 extern const char *const pf_checkin_kinds[]; /* "train", "wait" */
 enum pf_wait_reason {
-    PF_WAIT_NONE,         /* not a wait: kind is train; not written */
-    PF_WAIT_ROUND_FULL,   /* enough devices in this round */
-    PF_WAIT_CONTRIBUTED,  /* this device's update is in; round still open */
-    PF_WAIT_PUBLISHING,   /* the next model is being made */
-    PF_WAIT_PAUSED,       /* by the operator */
-    PF_WAIT_BACKOFF,      /* after an abandoned round */
-    PF_WAIT_FINISHED,     /* the task is over: stop asking */
+    PF_WAIT_NONE,        /* not a wait: kind is train; not written */
+    PF_WAIT_ROUND_FULL,  /* enough devices in this round */
+    PF_WAIT_CONTRIBUTED, /* this device's update is in; round still open */
+    PF_WAIT_PUBLISHING,  /* the next model is being made */
+    PF_WAIT_PAUSED,      /* by the operator */
+    PF_WAIT_BACKOFF,     /* after an abandoned round */
+    PF_WAIT_FINISHED,    /* the task is over: stop asking */
 };
 extern const char *const pf_wait_reasons[];
 struct pf_checkin_reply { /* 200; kind train: signed, label "assignment" */
@@ -80,8 +80,12 @@ struct pf_ack {
 
 /* POST .../failure -> 204 */
 enum pf_failure_code {
-    PF_FAILURE_NO_EXAMPLES, PF_FAILURE_TOO_FEW_EXAMPLES, PF_FAILURE_MEMORY,
-    PF_FAILURE_NON_FINITE, PF_FAILURE_INTERRUPTED, PF_FAILURE_UNSUPPORTED,
+    PF_FAILURE_NO_EXAMPLES,
+    PF_FAILURE_TOO_FEW_EXAMPLES,
+    PF_FAILURE_MEMORY,
+    PF_FAILURE_NON_FINITE,
+    PF_FAILURE_INTERRUPTED,
+    PF_FAILURE_UNSUPPORTED,
     PF_FAILURE_OTHER,
 };
 extern const char *const pf_failure_codes[];
@@ -92,14 +96,16 @@ struct pf_failure_report {
 
 /* GET /v1/tasks/{task} and the admin's view of a task. */
 enum pf_task_state {
-    PF_TASK_RUNNING, PF_TASK_PAUSED, PF_TASK_FINISHED,
+    PF_TASK_RUNNING,
+    PF_TASK_PAUSED,
+    PF_TASK_FINISHED,
 };
 extern const char *const pf_task_states[];
 struct pf_task_status {
     char task[PF_TASK_NAME_MAX + 1];
     int state;
     char phase[16];
-    uint64_t round; /* open round, or the last one */
+    uint64_t round;                      /* open round, or the last one */
     uint64_t assigned, accepted, needed; /* of the open round */
     uint64_t devices;
     uint64_t published; /* rounds */
@@ -116,8 +122,8 @@ struct pf_task_set {
 
 /* POST /admin/v1/tasks/{task}/tokens */
 struct pf_token_request {
-    uint64_t uses;       /* default 1 */
-    int64_t expires_s;   /* default 3600 */
+    uint64_t uses;     /* default 1 */
+    int64_t expires_s; /* default 3600 */
     int has_ordinal;
     uint64_t ordinal;
     char label[PF_LABEL_MAX + 1];
@@ -132,7 +138,7 @@ struct pf_token_reply {
  * in the list: ?since=R&limit=N gives at most N rounds with number > R. */
 struct pf_round_status {
     uint64_t round;
-    char phase[16];  /* selecting collecting closing published abandoned */
+    char phase[16]; /* selecting collecting closing published abandoned */
     uint8_t base[32], model[32]; /* model: zeros until published */
     uint64_t assigned, accepted, needed, failed, late, refused;
     uint64_t weight, saturated;

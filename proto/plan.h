@@ -24,13 +24,13 @@ struct pf_plan_update {
     double max_norm; /* L2 over the whole delta; the client clips to it, the
                         server refuses more (with 1e-3 relative slack) */
     uint64_t min_examples, max_examples; /* per update; weight = examples */
-    uint32_t cohort_max; /* updates in one round at most */
+    uint32_t cohort_max;                 /* updates in one round at most */
 };
 
 struct pf_plan {
     uint32_t version; /* 1 */
     char task[PF_TASK_NAME_MAX + 1];
-    uint32_t revision; /* of the task, from 1 */
+    uint32_t revision;   /* of the task, from 1 */
     struct pf_buf model; /* spec, raw canonical JSON; owned */
     struct pf_train_config train;
     struct pf_plan_update update;
@@ -39,7 +39,8 @@ struct pf_plan {
     char min_version[32]; /* of the library, "0.1.0" */
 };
 
-extern const struct pf_json_field pf_train_config_fields[]; /* struct pf_train_config */
+extern const struct pf_json_field
+    pf_train_config_fields[]; /* struct pf_train_config */
 extern const struct pf_json_field pf_plan_update_fields[];
 extern const struct pf_json_field pf_plan_fields[];
 

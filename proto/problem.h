@@ -36,7 +36,7 @@ enum pf_problem_action {
     X(CREATED_BEFORE_START, "created-before-start", 401, RETRY,                \
       "The request was made before this server started")                       \
     X(RECORD_KEY, "record-key", 421, STOP,                                     \
-      "The request was meant for a server with another record key")           \
+      "The request was meant for a server with another record key")            \
     X(TOKEN_UNKNOWN, "token-unknown", 403, STOP, "No such join token")         \
     X(TOKEN_EXPIRED, "token-expired", 403, STOP, "The join token has expired") \
     X(TOKEN_USED, "token-used", 403, STOP,                                     \
@@ -87,7 +87,7 @@ enum pf_problem_id {
 #define PF_PROBLEM_ENUM(name, slug, status, action, title) PF_PROBLEM_##name,
     PF_PROBLEMS(PF_PROBLEM_ENUM)
 #undef PF_PROBLEM_ENUM
-    PF_PROBLEM_COUNT,
+        PF_PROBLEM_COUNT,
 };
 
 struct pf_problem_row {

@@ -10,12 +10,13 @@
 
 #include "crypto.h"
 
-#define PF_SAY_PLAN "plan"
-#define PF_SAY_ENROLMENT "enrolment"
+#define PF_SAY_PLAN       "plan"
+#define PF_SAY_ENROLMENT  "enrolment"
 #define PF_SAY_ASSIGNMENT "assignment"
-#define PF_SAY_ACK "acknowledgement"
-#define PF_SAY_TIME "time" /* body of a clock-skew or created-before-start
-                              problem */
+#define PF_SAY_ACK        "acknowledgement"
+#define PF_SAY_TIME                                                            \
+    "time" /* body of a clock-skew or created-before-start                     \
+              problem */
 
 enum pocketfed_status pf_statement_sign(const struct pf_key *record_key,
                                         const char *label, const void *body,

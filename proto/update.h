@@ -34,7 +34,7 @@
 #include "wire.h"
 
 #define PF_UPDATE_VERSION 0
-#define PF_UPDATE_FIXED 192
+#define PF_UPDATE_FIXED   192
 
 enum pf_section_kind { PF_SECTION_DELTA = 1 }; /* others come as numbers */
 
@@ -45,8 +45,8 @@ struct pf_metric {
 
 struct pf_section {
     uint8_t kind, codec;
-    uint16_t tensor_set; /* 0: all trainable tensors of the plan */
-    uint64_t count;      /* elements */
+    uint16_t tensor_set;  /* 0: all trainable tensors of the plan */
+    uint64_t count;       /* elements */
     const uint8_t *bytes; /* borrowed from the frame, 16-byte aligned in it */
     size_t len;
 };
