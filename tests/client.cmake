@@ -6,3 +6,10 @@ foreach(module participation persistence)
     SOURCES unit/test_${module}.c check/memberside.c check/fakeserver.c
     ROOMS ${PF_CLIENT_ROOMS})
 endforeach()
+pf_test(unit_request LABEL unit SOURCES unit/test_request.c
+  ROOMS ${PF_CLIENT_ROOMS})
+pf_test(unit_storage LABEL unit SOURCES unit/test_storage.c check/tmpdir.c
+  ROOMS ${PF_CLIENT_ROOMS})
+pf_test(unit_client LABEL unit
+  SOURCES unit/test_client.c check/appside.c check/fakeserver.c check/tmpdir.c
+  ROOMS ${PF_CLIENT_ROOMS})

@@ -1,0 +1,309 @@
+#include "appside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "httpsig.h"
+#include "joinlink.h"
+#include "text.h"
+#include "tmpdir.h"
+
+#define MUST(what)                                                             \
+    do {                                                                       \
+        if (!(what)) {                                                         \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #what);         \
+            abort();                                                           \
+        }                                                                      \
+    } while (0)
+
+static const char *header(const struct pocketfed_request *r, const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < r->n_headers; i++)
+        if (strcmp(r->headers[i].name, name) == 0)
+            return r->headers[i].value;
+    return NULL;
+}
+
+/* The key that must have signed: the enrolled one, or the one that asks. */
+static struct pf_key *signer(struct pf_app *a, enum pf_call_id call,
+                             const struct pocketfed_request *r)
+{
+    struct pf_enrol_request q;
+    struct pf_key *key = NULL;
+    enum pf_key_alg alg;
+    uint8_t raw[PF_PUBLIC_MAX];
+    size_t n;
+
+    if (call != PF_CALL_ENROL) {
+        MUST(a->fake.device_key);
+        n = pf_key_public(a->fake.device_key, raw);
+        MUST(!pf_key_from_public(pf_key_algorithm(a->fake.device_key), raw, n,
+                                 &key));
+        return key;
+    }
+    memset(&q, 0, sizeof q);
+    MUST(!pf_json_decode(pf_enrol_request_fields, PF_JSON_IGNORE,
+                         (const char *)r->body, r->body_len, &q, NULL));
+    MUST(pf_key_alg_find(q.alg, &alg));
+    MUST(!pf_key_from_public(alg, q.key.data, q.key.len, &key));
+    return key;
+}
+
+/* 1 when the signature is right; *created_ms is its time. */
+static int check_signature(struct pf_app *a, enum pf_call_id call,
+                           const struct pocketfed_request *r,
+                           int64_t *created_ms)
+{
+    struct pf_signed_request parts = {
+        .method = r->method,
+        .path = r->target,
+        .query = "?",
+        .content_digest = header(r, "Content-Digest"),
+        .repr_digest = header(r, "Repr-Digest"),
+        .record_key = header(r, "Pocketfed-Record-Key"),
+    };
+    struct pf_key *key = signer(a, call, r);
+    struct pf_signature sig;
+    uint8_t is[32], want[32];
+    const char *field =
+        parts.content_digest ? parts.content_digest : parts.repr_digest;
+    char hex[65];
+    int ok;
+
+    pf_key_fingerprint(a->fake.record_key, want);
+    pf_hex(want, 32, hex);
+    ok = a->any_record_key ||
+         (parts.record_key && strcmp(parts.record_key, hex) == 0);
+    pf_sha256(r->body, r->body_len, is);
+    ok = ok && field && pf_digest_field_parse(field, want) &&
+         memcmp(is, want, 32) == 0;
+    ok = ok &&
+         !pf_httpsig_parse(header(r, "Signature-Input"), header(r, "Signature"),
+                           &parts, &sig, NULL) &&
+         !pf_httpsig_verify(&sig, &parts, key);
+    *created_ms = ok ? sig.params.created * 1000 : 0;
+    pf_key_free(key);
+    return ok;
+}
+
+static void refuse_time(struct pf_app *a, struct pf_fake_reply *r)
+{
+    struct pf_problem p;
+    uint8_t sig[64];
+
+    a->skewed++;
+    pf_problem_set(&p, PF_PROBLEM_CLOCK_SKEW, "your clock is off");
+    p.server_time_ms = a->fake.now_ms;
+    pf_buf_init(&r->body, 1 << 16);
+    r->status = 401;
+    MUST(!pf_problem_encode(&p, &r->body));
+    MUST(!pf_statement_sign(a->fake.record_key, PF_SAY_TIME, r->body.data,
+                            r->body.len, sig));
+    pf_statement_field(sig, r->statement);
+}
+
+static enum pocketfed_status serve(void *ctx, const struct pocketfed_request *r,
+                                   struct pf_memory_reply *out)
+{
+    struct pf_app *a = ctx;
+    const struct pf_call *call;
+    struct pf_call_args args;
+    struct pf_fake_reply reply;
+    const char *allow;
+    int64_t created_ms, off;
+    int known;
+
+    if (a->wrong_certificate) {
+        snprintf(out->why, sizeof out->why, "the certificate is wrong");
+        return POCKETFED_PROOF;
+    }
+    if (a->unreachable > 0) {
+        a->unreachable--;
+        snprintf(out->why, sizeof out->why, "no route to %s", r->host);
+        return POCKETFED_UNREACHABLE;
+    }
+    memset(&args, 0, sizeof args);
+    call = pf_call_match(PF_LISTEN_CLIENT, r->method, r->target, &args, &known,
+                         &allow);
+    MUST(call);
+    memset(&reply, 0, sizeof reply);
+    if (call->auth != PF_AUTH_NONE) {
+        if (!check_signature(a, call->id, r, &created_ms))
+            a->fake.bad_signatures++;
+        off = created_ms - a->fake.now_ms;
+        if (off > PF_SKEW_S * 1000 || off < -PF_SKEW_S * 1000)
+            refuse_time(a, &reply);
+    }
+    if (!reply.status)
+        pf_fake_serve(&a->fake, call->id, &args, r->body, r->body_len, &reply);
+    if (call->id == PF_CALL_UPDATE && a->fake.drop_ack) {
+        a->lost = 1;
+        pf_fake_reply_free(&reply);
+        return POCKETFED_UNREACHABLE;
+    }
+    out->status = reply.status;
+    pf_buf_add(out->body, reply.body.data, reply.body.len);
+    if (reply.statement[0])
+        pf_memory_header(out, "pocketfed-signature", reply.statement);
+    pf_fake_reply_free(&reply);
+    return POCKETFED_OK;
+}
+
+static enum pocketfed_status count(void *ctx, uint64_t *n)
+{
+    (void)ctx;
+    *n = PF_FAKE_EXAMPLES;
+    return POCKETFED_OK;
+}
+
+static enum pocketfed_status example(void *ctx, uint64_t i, float *x,
+                                     size_t n_x, uint32_t *label)
+{
+    MUST(n_x == 16 && i < PF_FAKE_EXAMPLES);
+    return pf_fake_example(ctx, (size_t)i, x, label);
+}
+
+static int may_run(void *ctx)
+{
+    const struct pf_app *a = ctx;
+
+    return !a->may_not_run;
+}
+
+static int64_t now_ms(void *ctx)
+{
+    const struct pf_app *a = ctx;
+
+    return a->now_ms;
+}
+
+enum pocketfed_status pf_app_sign(void *ctx, const void *msg, size_t len,
+                                  uint8_t signature[64])
+{
+    struct pf_app *a = ctx;
+
+    return pf_key_sign(a->hardware, msg, len, signature);
+}
+
+enum pocketfed_status pf_app_try_open(struct pf_app *a)
+{
+    enum pocketfed_status st;
+
+    MUST(!pf_transport_memory(serve, a, &a->transport));
+    st = pocketfed_client_open(&a->options, &a->env, &a->client, a->why,
+                               sizeof a->why);
+    if (st)
+        a->transport.destroy(a->transport.ctx);
+    return st;
+}
+
+void pf_app_open(struct pf_app *a)
+{
+    if (pf_app_try_open(a)) {
+        fprintf(stderr, "open: %s\n", a->why);
+        abort();
+    }
+    memset(&a->progress, 0, sizeof a->progress);
+    a->progress.size = sizeof a->progress;
+}
+
+void pf_app_reopen(struct pf_app *a)
+{
+    pocketfed_client_close(a->client);
+    a->client = NULL;
+    pf_app_open(a);
+}
+
+void pf_app_start(struct pf_app *a)
+{
+    struct pf_join_link link;
+
+    memset(a, 0, sizeof *a);
+    pf_fake_start(&a->fake, "tiny");
+    a->now_ms = a->fake.now_ms;
+    pf_tmpdir_make(a->base, sizeof a->base);
+    snprintf(a->dir, sizeof a->dir, "%s/device", a->base);
+    memset(&link, 0, sizeof link);
+    snprintf(link.host, sizeof link.host, "example.org");
+    link.port = 8443;
+    snprintf(link.task, sizeof link.task, "tiny");
+    pf_key_fingerprint(a->fake.record_key, link.id);
+    memset(link.pins[0], 9, 32);
+    link.n_pins = 1;
+    MUST(!pf_token_make(link.token));
+    MUST(!pf_join_link_write(&link, a->link, sizeof a->link));
+    a->options.size = sizeof a->options;
+    a->options.storage = a->dir;
+    a->options.label = "test";
+    a->env = (struct pocketfed_env){
+        .size = sizeof a->env,
+        .ctx = a,
+        .examples = count,
+        .example = example,
+        .may_run = may_run,
+        .now_ms = now_ms,
+        .transport = &a->transport,
+    };
+    pf_app_open(a);
+}
+
+void pf_app_stop(struct pf_app *a)
+{
+    pocketfed_client_close(a->client);
+    pf_fake_stop(&a->fake);
+    pf_key_free(a->hardware);
+    pf_tmpdir_remove(a->base);
+}
+
+enum pocketfed_status pf_app_step(struct pf_app *a)
+{
+    enum pocketfed_status st;
+
+    st = pocketfed_client_step(a->client, 1000, &a->progress);
+    if (a->progress.state == POCKETFED_STATE_WAITING) {
+        a->now_ms += a->progress.wait_ms;
+        a->fake.now_ms += a->progress.wait_ms;
+    }
+    return st;
+}
+
+enum pocketfed_status pf_app_run(struct pf_app *a, int max)
+{
+    enum pocketfed_status st = POCKETFED_OK;
+
+    while (max-- > 0 && st == POCKETFED_OK)
+        st = pf_app_step(a);
+    return st;
+}
+
+void pf_app_until(struct pf_app *a, enum pocketfed_event event)
+{
+    enum pocketfed_status st;
+    int max = 1000;
+
+    do {
+        st = pf_app_step(a);
+        if (st || max-- == 0) {
+            fprintf(stderr, "no event %d: status %d, %s\n", (int)event, (int)st,
+                    pocketfed_client_error(a->client));
+            abort();
+        }
+    } while (a->progress.event != event);
+}
+
+void pf_app_join(struct pf_app *a)
+{
+    MUST(!pocketfed_client_join(a->client, a->link));
+    pf_app_until(a, POCKETFED_EVENT_JOINED);
+}
+
+struct pocketfed_status_report pf_app_status(const struct pf_app *a)
+{
+    struct pocketfed_status_report r = {.size = sizeof r};
+
+    MUST(!pocketfed_client_status(a->client, &r));
+    return r;
+}

@@ -1,0 +1,551 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <fenv.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "appside.h"
+#include "joinlink.h"
+#include "text.h"
+
+static int set_up(void **state)
+{
+    struct pf_app *a = calloc(1, sizeof *a);
+
+    assert_non_null(a);
+    pf_app_start(a);
+    *state = a;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct pf_app *a = *state;
+
+    pf_app_stop(a);
+    free(a);
+    return 0;
+}
+
+/* Reads a file of the storage folder; "" when there is none. */
+static const char *file(const struct pf_app *a, const char *name)
+{
+    static char text[8192];
+    char path[400];
+    size_t n = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s", a->dir, name);
+    f = fopen(path, "r");
+    if (f) {
+        n = fread(text, 1, sizeof text - 1, f);
+        fclose(f);
+    }
+    text[n] = '\0';
+    return text;
+}
+
+static void status_is(struct pf_app *a, enum pocketfed_state want)
+{
+    assert_int_equal(pf_app_status(a).state, want);
+}
+
+/* --- joining --- */
+
+static void joins_by_a_link_and_forgets_the_token(void **state)
+{
+    struct pf_app *a = *state;
+    struct pocketfed_status_report r;
+    struct stat info;
+    char path[400];
+
+    status_is(a, POCKETFED_STATE_NEW);
+    assert_int_equal(pocketfed_client_step(a->client, 0, NULL),
+                     POCKETFED_INVALID);
+    assert_int_equal(pocketfed_client_join(a->client, a->link), POCKETFED_OK);
+    status_is(a, POCKETFED_STATE_JOINING);
+    assert_non_null(strstr(file(a, "join.link"), "#pft_"));
+    pf_app_until(a, POCKETFED_EVENT_JOINED);
+    r = pf_app_status(a);
+    assert_string_equal(r.task, "tiny");
+    assert_string_equal(r.server, "example.org:8443");
+    assert_int_equal(r.ordinal, 5);
+    assert_int_equal(strlen(r.device), 32);
+    assert_int_equal(strlen(r.record_key), 64);
+    assert_string_equal(file(a, "join.link"), "");
+    assert_non_null(strstr(file(a, "server.json"), "example.org"));
+    assert_null(strstr(file(a, "server.json"), "pft_"));
+    snprintf(path, sizeof path, "%s/identity.key", a->dir);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 07777u, 0600);
+    assert_int_equal(a->fake.bad_signatures, 0);
+}
+
+static void joining_again_changes_nothing(void **state)
+{
+    struct pf_app *a = *state;
+    char other[PF_JOIN_LINK_MAX];
+    struct pf_join_link link;
+
+    pf_app_join(a);
+    assert_int_equal(pocketfed_client_join(a->client, a->link), POCKETFED_OK);
+    assert_int_equal(a->fake.calls[PF_CALL_ENROL], 1);
+    pf_app_reopen(a);
+    assert_int_equal(pocketfed_client_join(a->client, a->link), POCKETFED_OK);
+    assert_int_equal(pf_join_link_parse(a->link, &link, NULL), POCKETFED_OK);
+    memcpy(link.task, "other", 6);
+    pf_join_link_write(&link, other, sizeof other);
+    assert_int_equal(pocketfed_client_join(a->client, other), POCKETFED_EXISTS);
+    assert_non_null(strstr(pocketfed_client_error(a->client), "tiny"));
+    assert_true(pocketfed_client_hint(a->client)[0] != '\0');
+}
+
+static void a_damaged_link_is_refused_without_naming_the_token(void **state)
+{
+    struct pf_app *a = *state;
+    char damaged[PF_JOIN_LINK_MAX];
+
+    snprintf(damaged, sizeof damaged, "%s", a->link);
+    damaged[strlen(damaged) - 12] ^= 1;
+    assert_int_equal(pocketfed_client_join(a->client, damaged),
+                     POCKETFED_MALFORMED);
+    assert_null(strstr(pocketfed_client_error(a->client), "pft_"));
+    assert_int_equal(pocketfed_client_join(a->client, "http://x"),
+                     POCKETFED_MALFORMED);
+    status_is(a, POCKETFED_STATE_NEW);
+}
+
+static void another_record_key_than_the_links_is_refused(void **state)
+{
+    struct pf_app *a = *state;
+    struct pf_key *key = a->fake.record_key;
+
+    a->fake.record_key = a->fake.other_key;
+    a->fake.other_key = key;
+    a->any_record_key = 1;
+    pocketfed_client_join(a->client, a->link);
+    assert_int_equal(pf_app_run(a, 50), POCKETFED_PROOF);
+    status_is(a, POCKETFED_STATE_STOPPED);
+    assert_non_null(strstr(pocketfed_client_error(a->client), "record key"));
+    assert_string_equal(file(a, "server.json"), "");
+}
+
+static void an_unsigned_enrolment_is_refused(void **state)
+{
+    struct pf_app *a = *state;
+
+    a->fake.wrong_signature_at = PF_CALL_ENROL;
+    pocketfed_client_join(a->client, a->link);
+    assert_int_equal(pf_app_run(a, 50), POCKETFED_PROOF);
+    assert_non_null(strstr(pocketfed_client_error(a->client), "not signed"));
+}
+
+static void a_used_token_stops_and_a_new_link_goes_on(void **state)
+{
+    struct pf_app *a = *state;
+
+    a->fake.problem_at = PF_CALL_ENROL;
+    a->fake.problem_times = 1;
+    pf_problem_set(&a->fake.problem, PF_PROBLEM_TOKEN_USED, "used by another");
+    pocketfed_client_join(a->client, a->link);
+    assert_int_equal(pf_app_run(a, 50), POCKETFED_REFUSED);
+    assert_int_equal(pocketfed_client_step(a->client, 0, NULL),
+                     POCKETFED_REFUSED);
+    assert_non_null(strstr(pocketfed_client_error(a->client), "token-used"));
+    assert_int_equal(pocketfed_client_join(a->client, a->link), POCKETFED_OK);
+    pf_app_until(a, POCKETFED_EVENT_JOINED);
+}
+
+static void a_wrong_clock_is_corrected_for_signing_only(void **state)
+{
+    struct pf_app *a = *state;
+
+    a->now_ms -= INT64_C(86400000) * 3; /* three days behind */
+    pocketfed_client_join(a->client, a->link);
+    pf_app_until(a, POCKETFED_EVENT_JOINED);
+    pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
+    assert_int_equal(a->skewed, 1);
+    assert_int_equal(pf_app_status(a).last_accepted_ms, a->now_ms);
+    /* A new process learns it anew, now under the record key. */
+    pf_app_reopen(a);
+    a->fake.work.round = 4;
+    pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
+    assert_int_equal(a->skewed, 2);
+}
+
+static void an_enrolment_that_a_kill_interrupted_goes_on(void **state)
+{
+    struct pf_app *a = *state;
+
+    pocketfed_client_join(a->client, a->link);
+    pf_app_reopen(a);
+    status_is(a, POCKETFED_STATE_JOINING);
+    pf_app_until(a, POCKETFED_EVENT_JOINED);
+}
+
+/* --- taking part --- */
+
+static void takes_part_and_keeps_the_receipt(void **state)
+{
+    struct pf_app *a = *state;
+    struct pocketfed_status_report r;
+    struct pf_error err;
+    struct pf_json_doc *doc;
+    const char *ack;
+
+    pf_app_join(a);
+    pf_app_until(a, POCKETFED_EVENT_ASSIGNED);
+    pf_app_until(a, POCKETFED_EVENT_TRAINED);
+    assert_int_equal(a->progress.examples_done, 80);
+    assert_int_equal(a->progress.state, POCKETFED_STATE_UPLOADING);
+    pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
+    assert_int_equal(a->progress.participations, 1);
+    assert_true(a->progress.bytes_up > a->fake.frame.len);
+    assert_true(a->progress.bytes_down > a->fake.model_file.len);
+    r = pf_app_status(a);
+    assert_int_equal(r.last_round, 3);
+    assert_int_equal(r.participations, 1);
+    assert_int_equal(strlen(r.last_update), 64);
+    assert_int_equal(strlen(r.model), 64);
+    assert_int_equal(r.last_accepted_ms, a->now_ms);
+    assert_int_equal(a->fake.bad_signatures, 0);
+    /* The receipt can be verified by anybody with the record key. */
+    if (pf_json_parse(file(a, "receipts.jsonl"),
+                      strlen(file(a, "receipts.jsonl")), &doc, &err))
+        fail_msg("%s", err.text);
+    ack = pf_json_text(pf_json_get(pf_json_root(doc), "ack"));
+    assert_non_null(ack);
+    assert_int_equal(
+        pf_statement_verify_field(
+            a->fake.record_key, PF_SAY_ACK, ack, strlen(ack),
+            pf_json_text(pf_json_get(pf_json_root(doc), "signature"))),
+        POCKETFED_OK);
+    pf_json_free(doc);
+}
+
+static void stops_after_as_many_updates_as_asked_for(void **state)
+{
+    struct pf_app *a = *state;
+
+    a->options.max_participations = 2;
+    a->fake.keep_contributing = 1;
+    pf_app_reopen(a);
+    pf_app_join(a);
+    assert_int_equal(pf_app_run(a, 1000), POCKETFED_FINISHED);
+    status_is(a, POCKETFED_STATE_FINISHED);
+    assert_int_equal(a->fake.calls[PF_CALL_UPDATE], 2);
+    assert_int_equal(pf_app_status(a).last_round, 4);
+}
+
+static void a_finished_task_finishes_the_client(void **state)
+{
+    struct pf_app *a = *state;
+
+    pf_app_join(a);
+    a->fake.work.kind = PF_CHECKIN_WAIT;
+    a->fake.work.reason = PF_WAIT_FINISHED;
+    memcpy(a->fake.work.final_model, a->fake.model_digest, 32);
+    assert_int_equal(pf_app_run(a, 100), POCKETFED_FINISHED);
+    assert_int_equal(strlen(pf_app_status(a).model), 64);
+}
+
+static void network_trouble_is_retried(void **state)
+{
+    struct pf_app *a = *state;
+
+    pf_app_join(a);
+    a->unreachable = 5;
+    pf_app_until(a, POCKETFED_EVENT_RETRY);
+    status_is(a, POCKETFED_STATE_WAITING);
+    assert_true(a->progress.wait_ms > 0);
+    assert_non_null(strstr(pocketfed_client_error(a->client), "no route"));
+    pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
+    assert_int_equal(a->unreachable, 0);
+}
+
+static void a_wrong_certificate_stops_for_good(void **state)
+{
+    struct pf_app *a = *state;
+
+    pf_app_join(a);
+    a->wrong_certificate = 1;
+    assert_int_equal(pf_app_run(a, 50), POCKETFED_PROOF);
+    status_is(a, POCKETFED_STATE_STOPPED);
+    assert_non_null(strstr(pocketfed_client_error(a->client), "certificate"));
+}
+
+static void does_nothing_while_the_app_says_no(void **state)
+{
+    struct pf_app *a = *state;
+
+    pf_app_join(a);
+    pf_app_until(a, POCKETFED_EVENT_ASSIGNED);
+    a->may_not_run = 1;
+    assert_int_equal(pf_app_step(a), POCKETFED_INELIGIBLE);
+    assert_int_equal(pf_app_step(a), POCKETFED_INELIGIBLE);
+    assert_int_equal(a->fake.calls[PF_CALL_UPDATE], 0);
+    a->may_not_run = 0;
+    pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
+}
+
+static void a_dropped_round_says_why(void **state)
+{
+    struct pf_app *a = *state;
+
+    pf_app_join(a);
+    a->fake.problem_at = PF_CALL_UPDATE;
+    a->fake.problem_times = 1;
+    pf_problem_set(&a->fake.problem, PF_PROBLEM_ROUND_CLOSED, "it closed");
+    pf_app_until(a, POCKETFED_EVENT_DROPPED);
+    assert_non_null(strstr(pocketfed_client_error(a->client), "round-closed"));
+    pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
+}
+
+/* --- kills --- */
+
+/* A child process steps until that event and dies without closing. */
+static void dies_after(struct pf_app *a, enum pocketfed_event event)
+{
+    int status = 0;
+    pid_t child;
+
+    pocketfed_client_close(a->client);
+    a->client = NULL;
+    child = fork();
+    if (child == 0) {
+        pf_app_open(a);
+        if (event == POCKETFED_EVENT_ACCEPTED)
+            a->fake.drop_ack = 1; /* just before: the answer is lost */
+        while (a->progress.event != event && !a->lost)
+            pf_app_step(a);
+        _exit(0);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    pf_app_open(a);
+}
+
+static void goes_on_after_a_kill_at_each_stage(void **state)
+{
+    static const enum pocketfed_event events[] = {
+        POCKETFED_EVENT_ASSIGNED,
+        POCKETFED_EVENT_TRAINED,
+        POCKETFED_EVENT_ACCEPTED,
+    };
+    struct pf_app *a = *state;
+    size_t i;
+
+    a->fake.keep_contributing = 0;
+    pf_app_join(a);
+    for (i = 0; i < 3; i++) {
+        a->fake.work.round = 3 + i;
+        dies_after(a, events[i]);
+        pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
+        assert_int_equal(pf_app_status(a).last_round, 3 + i);
+        assert_int_equal(pf_app_status(a).participations, i + 1);
+    }
+    assert_int_equal(a->fake.bad_signatures, 0);
+}
+
+static void a_receipt_is_written_once_though_a_kill_came_after_it(void **state)
+{
+    struct pf_app *a = *state;
+    char path[400], kept[420];
+    const char *text, *newline;
+
+    pf_app_join(a);
+    pf_app_until(a, POCKETFED_EVENT_TRAINED);
+    snprintf(path, sizeof path, "%s/update", a->dir);
+    snprintf(kept, sizeof kept, "%s.kept", path);
+    assert_int_equal(link(path, kept), 0);
+    pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
+    /* As if killed before the counters were written: frame and old counters
+     * are back, the receipt is there. */
+    pocketfed_client_close(a->client);
+    a->client = NULL;
+    assert_int_equal(rename(kept, path), 0);
+    snprintf(path, sizeof path, "%s/counters.json", a->dir);
+    assert_int_equal(unlink(path), 0);
+    pf_app_open(a);
+    pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
+    assert_int_equal(a->fake.calls[PF_CALL_UPDATE], 2);
+    text = file(a, "receipts.jsonl");
+    newline = strchr(text, '\n');
+    assert_non_null(newline);
+    assert_int_equal(newline[1], '\0');
+}
+
+static void a_lost_device_key_is_no_new_device_in_silence(void **state)
+{
+    struct pf_app *a = *state;
+    char path[400];
+    FILE *f;
+
+    pf_app_join(a);
+    pocketfed_client_close(a->client);
+    a->client = NULL;
+    snprintf(path, sizeof path, "%s/identity.key", a->dir);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("-----BEGIN", f);
+    fclose(f);
+    assert_int_not_equal(pf_app_try_open(a), POCKETFED_OK);
+    assert_true(a->why[0] != '\0');
+}
+
+/* --- the app's side --- */
+
+static void the_folder_belongs_to_one_handle(void **state)
+{
+    struct pf_app *a = *state;
+    struct pocketfed_client *first = a->client;
+
+    assert_int_equal(pf_app_try_open(a), POCKETFED_LOCKED);
+    assert_ptr_equal(a->client, first);
+    assert_true(a->why[0] != '\0');
+}
+
+static void what_is_missing_is_named(void **state)
+{
+    struct pf_app *a = *state;
+    struct pocketfed_options o = {.size = sizeof o};
+    struct pocketfed_env e = {.size = sizeof e};
+    struct pocketfed_client *c = NULL;
+    char why[200];
+
+    assert_int_equal(pocketfed_client_open(&o, &e, &c, why, sizeof why),
+                     POCKETFED_INVALID);
+    assert_non_null(strstr(why, "options.storage"));
+    o.storage = a->dir;
+    e.size = 0;
+    assert_int_equal(pocketfed_client_open(&o, &e, &c, why, sizeof why),
+                     POCKETFED_INVALID);
+    assert_non_null(strstr(why, "env.size"));
+    e.size = sizeof e;
+    e.sign = a->env.sign ? a->env.sign : pf_app_sign;
+    assert_int_equal(pocketfed_client_open(&o, &e, &c, why, sizeof why),
+                     POCKETFED_INVALID);
+    assert_non_null(strstr(why, "public_key"));
+    assert_null(c);
+}
+
+static void a_key_in_hardware_needs_no_key_file(void **state)
+{
+    struct pf_app *a = *state;
+    uint8_t raw[PF_PUBLIC_MAX];
+
+    assert_int_equal(pf_key_generate(PF_KEY_P256, &a->hardware), POCKETFED_OK);
+    assert_int_equal(pf_key_public(a->hardware, raw), 65);
+    a->env.sign = pf_app_sign;
+    a->env.public_key = raw;
+    pf_app_reopen(a);
+    pf_app_join(a);
+    pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
+    assert_string_equal(file(a, "identity.key"), "");
+    assert_int_equal(a->fake.bad_signatures, 0);
+}
+
+static void the_apps_rounding_mode_reaches_no_update(void **state)
+{
+    struct pf_app *a = *state;
+    struct pf_buf first;
+
+    pf_app_join(a);
+    pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
+    pf_buf_init(&first, 1 << 20);
+    pf_buf_add(&first, a->fake.frame.data, a->fake.frame.len);
+    tear_down(state);
+    set_up(state);
+    a = *state;
+    pf_app_join(a);
+    fesetround(FE_UPWARD);
+    pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
+    assert_int_equal(fegetround(), FE_UPWARD);
+    fesetround(FE_TONEAREST);
+    assert_int_equal(a->fake.frame.len, first.len);
+    assert_memory_equal(a->fake.frame.data, first.data, first.len);
+    pf_buf_free(&first);
+}
+
+static void predicts_by_the_newest_model(void **state)
+{
+    struct pf_app *a = *state;
+    float x[16], p[3], sum;
+    size_t n = 3;
+    uint32_t label;
+
+    pf_fake_example(NULL, 0, x, &label);
+    assert_int_equal(pocketfed_client_predict(a->client, x, 16, p, &n),
+                     POCKETFED_NOT_FOUND);
+    pf_app_join(a);
+    pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
+    pf_app_reopen(a);
+    assert_int_equal(pocketfed_client_predict(a->client, x, 15, p, &n),
+                     POCKETFED_INVALID);
+    n = 2;
+    assert_int_equal(pocketfed_client_predict(a->client, x, 16, p, &n),
+                     POCKETFED_LIMIT);
+    n = 3;
+    assert_int_equal(pocketfed_client_predict(a->client, x, 16, p, &n),
+                     POCKETFED_OK);
+    assert_int_equal(n, 3);
+    sum = p[0] + p[1] + p[2];
+    assert_true(sum > 0.999f && sum < 1.001f);
+}
+
+static void an_older_apps_smaller_structs_are_understood(void **state)
+{
+    struct pf_app *a = *state;
+    struct {
+        struct pocketfed_progress p;
+        char after[8];
+    } out;
+
+    memset(&out, 0x5a, sizeof out);
+    out.p.size = offsetof(struct pocketfed_progress, loss);
+    pf_app_join(a);
+    assert_int_equal(pocketfed_client_step(a->client, 0, &out.p), POCKETFED_OK);
+    assert_int_equal(out.p.size, offsetof(struct pocketfed_progress, loss));
+    assert_int_equal(((uint8_t *)&out.p.loss)[0], 0x5a); /* not written */
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(joins_by_a_link_and_forgets_the_token),
+        T(joining_again_changes_nothing),
+        T(a_damaged_link_is_refused_without_naming_the_token),
+        T(another_record_key_than_the_links_is_refused),
+        T(an_unsigned_enrolment_is_refused),
+        T(a_used_token_stops_and_a_new_link_goes_on),
+        T(a_wrong_clock_is_corrected_for_signing_only),
+        T(an_enrolment_that_a_kill_interrupted_goes_on),
+        T(takes_part_and_keeps_the_receipt),
+        T(stops_after_as_many_updates_as_asked_for),
+        T(a_finished_task_finishes_the_client),
+        T(network_trouble_is_retried),
+        T(a_wrong_certificate_stops_for_good),
+        T(does_nothing_while_the_app_says_no),
+        T(a_dropped_round_says_why),
+        T(goes_on_after_a_kill_at_each_stage),
+        T(a_receipt_is_written_once_though_a_kill_came_after_it),
+        T(a_lost_device_key_is_no_new_device_in_silence),
+        T(the_folder_belongs_to_one_handle),
+        T(what_is_missing_is_named),
+        T(a_key_in_hardware_needs_no_key_file),
+        T(the_apps_rounding_mode_reaches_no_update),
+        T(predicts_by_the_newest_model),
+        T(an_older_apps_smaller_structs_are_understood),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
