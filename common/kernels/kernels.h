@@ -1,8 +1,8 @@
 /* kernels.h - the list of compute kernels and the table that a model runs on.
  *
- * One X-macro list declares every kernel; each family (one file: plain loops,
- * blocked C, later an instruction set) fills one struct pf_kernels and is one
- * row in kernels.c.  pf_kernels_get() chooses once, by POCKETFED_KERNELS or by
+ * One X-macro list declares every kernel; each family (plain loops, blocked C,
+ * later an instruction set) fills one struct pf_kernels and is one row in
+ * kernels.c.  pf_kernels_get() chooses once, by POCKETFED_KERNELS or by
  * what is best here.  Every family is compared with `reference` by a test that
  * walks this list.
  *
@@ -122,7 +122,7 @@ struct pf_kernels {
 #undef PF_KERNEL_MEMBER
 };
 
-/* The families, one per file. */
+/* The families. */
 extern const struct pf_kernels pf_kernels_reference;
 extern const struct pf_kernels pf_kernels_portable;
 

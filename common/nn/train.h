@@ -28,7 +28,8 @@ struct pf_train_config {
     uint32_t batch;     /* 1..4096 */
     int shuffle;        /* 0: in order */
 };
-void pf_train_config_default(struct pf_train_config *c); /* sgd .05, 1, 32, yes */
+/* sgd, lr 0.05, 1 epoch, batch 32, shuffled */
+void pf_train_config_default(struct pf_train_config *c);
 enum pocketfed_status pf_train_config_check(const struct pf_train_config *c,
                                             struct pf_error *err);
 
@@ -86,14 +87,16 @@ struct pf_evaluation {
 /* Forward over all examples. threads >= 1 worker threads are NOT started here:
  * common/ owns no threads; call it on ranges from several threads with the
  * same model (each call takes its own workspace). Sums are of [first, end). */
-enum pocketfed_status pf_evaluate(const struct pf_model *m, const pf_real *params,
+enum pocketfed_status pf_evaluate(const struct pf_model *m,
+                                  const pf_real *params,
                                   const struct pf_examples *examples,
                                   size_t first, size_t end,
                                   struct pf_evaluation *out,
                                   struct pf_error *err);
 /* Class probabilities of one example: n_classes floats. */
-enum pocketfed_status pf_predict(const struct pf_model *m, const pf_real *params,
-                                 const pf_real *x, pf_real *probabilities,
+enum pocketfed_status pf_predict(const struct pf_model *m,
+                                 const pf_real *params, const pf_real *x,
+                                 pf_real *probabilities,
                                  struct pf_error *err);
 
 #endif
