@@ -1,0 +1,256 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "segment.h"
+#include "tmpdir.h"
+
+static char dir[256];
+static struct pf_error err;
+
+static int make_dir(void **state)
+{
+    (void)state;
+    pf_tmpdir_make(dir, sizeof dir);
+    return 0;
+}
+
+static int drop_dir(void **state)
+{
+    (void)state;
+    pf_tmpdir_remove(dir);
+    return 0;
+}
+
+static struct pf_segment *open_segment(int64_t task, uint64_t round)
+{
+    struct pf_segment *s = NULL;
+
+    assert_int_equal(pf_segment_open(dir, task, round, &s, &err), POCKETFED_OK);
+    return s;
+}
+
+static struct pf_extent reserve(struct pf_segment *s, size_t len)
+{
+    struct pf_extent e = {0};
+
+    assert_int_equal(pf_segment_reserve(s, len, &e, &err), POCKETFED_OK);
+    assert_int_equal(e.length, len);
+    assert_int_equal(e.offset % 4096, 0);
+    return e;
+}
+
+static int exists(const char *name)
+{
+    char path[400];
+    struct stat info;
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return stat(path, &info) == 0;
+}
+
+static void check_bytes(struct pf_segment *s, const struct pf_extent *e,
+                        char want)
+{
+    const uint8_t *p;
+    size_t i;
+
+    assert_int_equal(pf_segment_map(s, e, &p, &err), POCKETFED_OK);
+    for (i = 0; i < e->length; i++)
+        assert_int_equal(p[i], want);
+    pf_segment_unmap(p, e);
+}
+
+static void fill(struct pf_segment *s, const struct pf_extent *e, char with)
+{
+    char *p = malloc(e->length);
+
+    assert_non_null(p);
+    memset(p, with, e->length);
+    assert_int_equal(pf_segment_write(s, e->offset, p, e->length, &err),
+                     POCKETFED_OK);
+    free(p);
+}
+
+static void extents_do_not_touch_each_other(void **state)
+{
+    struct pf_segment *s = open_segment(7, 3);
+    struct pf_extent a, b, c;
+
+    (void)state;
+    assert_true(exists("journal/7/3.seg"));
+    a = reserve(s, 1);
+    b = reserve(s, 4097);
+    c = reserve(s, 4096);
+    assert_int_equal(a.offset, 0);
+    assert_int_equal(b.offset, 4096);
+    assert_int_equal(c.offset, 3 * 4096);
+    fill(s, &b, 'b');
+    fill(s, &c, 'c');
+    fill(s, &a, 'a');
+    assert_int_equal(pf_segment_sync(s, &err), POCKETFED_OK);
+    check_bytes(s, &a, 'a');
+    check_bytes(s, &b, 'b');
+    check_bytes(s, &c, 'c');
+    pf_segment_unref(s);
+}
+
+static void released_space_is_used_again_and_joined(void **state)
+{
+    struct pf_segment *s = open_segment(1, 1);
+    struct pf_extent e[5];
+    int i;
+
+    (void)state;
+    for (i = 0; i < 5; i++)
+        e[i] = reserve(s, 4000);
+    pf_segment_release(s, &e[1]);
+    pf_segment_release(s, &e[3]);
+    assert_int_equal(reserve(s, 5000).offset, 5 * 4096); /* fits no hole */
+    pf_segment_release(s, &e[2]);                        /* joins the two */
+    assert_int_equal(reserve(s, 3 * 4096).offset, 4096);
+    assert_int_equal(reserve(s, 1).offset, 7 * 4096);
+    pf_segment_unref(s);
+}
+
+static void what_was_kept_is_not_given_again(void **state)
+{
+    static const uint64_t at[] = {8, 2, 3, 12};
+    struct pf_segment *s = open_segment(1, 1);
+    struct pf_extent e;
+    uint64_t taken[24] = {0};
+    int i;
+
+    (void)state;
+    for (i = 0; i < 4; i++) {
+        e = (struct pf_extent){at[i] * 4096, 100};
+        pf_segment_keep(s, &e);
+        taken[at[i]] = 1;
+    }
+    for (i = 0; i < 12; i++) {
+        e = reserve(s, 100);
+        assert_true(e.offset / 4096 < 24);
+        assert_false(taken[e.offset / 4096]);
+        taken[e.offset / 4096] = 1;
+    }
+    for (i = 0; i < 16; i++) /* without a gap */
+        assert_true(taken[i]);
+    pf_segment_unref(s);
+}
+
+static void bytes_are_there_after_it_was_opened_again(void **state)
+{
+    struct pf_segment *s = open_segment(1, 9);
+    struct pf_extent e = reserve(s, 70000);
+
+    (void)state;
+    fill(s, &e, 'x');
+    pf_segment_unref(s);
+    s = open_segment(1, 9);
+    pf_segment_keep(s, &e);
+    check_bytes(s, &e, 'x');
+    assert_int_equal(reserve(s, 1).offset, 18 * 4096);
+    pf_segment_unref(s);
+}
+
+static void refuses_to_map_what_is_not_there(void **state)
+{
+    struct pf_segment *s = open_segment(1, 1);
+    struct pf_extent e = {1u << 20, 10};
+    const uint8_t *p;
+
+    (void)state;
+    reserve(s, 10);
+    assert_int_equal(pf_segment_map(s, &e, &p, &err), POCKETFED_PROOF);
+    assert_non_null(strstr(err.text, "1.seg"));
+    e = (struct pf_extent){0, UINT64_MAX};
+    assert_int_equal(pf_segment_map(s, &e, &p, &err), POCKETFED_PROOF);
+    e = (struct pf_extent){UINT64_MAX - 4095, 10};
+    assert_int_equal(pf_segment_map(s, &e, &p, &err), POCKETFED_PROOF);
+    e = (struct pf_extent){0, 0};
+    assert_int_equal(pf_segment_map(s, &e, &p, &err), POCKETFED_PROOF);
+    pf_segment_unref(s);
+}
+
+static void refuses_an_extent_of_no_bytes_or_of_too_many(void **state)
+{
+    struct pf_segment *s = open_segment(1, 1);
+    struct pf_extent e;
+
+    (void)state;
+    assert_int_equal(pf_segment_reserve(s, 0, &e, &err), POCKETFED_INVALID);
+    assert_int_equal(pf_segment_reserve(s, SIZE_MAX, &e, &err),
+                     POCKETFED_INVALID);
+    pf_segment_unref(s);
+}
+
+static void an_unlinked_segment_lives_until_its_last_user(void **state)
+{
+    struct pf_segment *s = open_segment(1, 1), *other = pf_segment_ref(s);
+    struct pf_extent e = reserve(s, 100);
+
+    (void)state;
+    fill(s, &e, 'u');
+    pf_segment_unlink(s);
+    assert_false(exists("journal/1/1.seg"));
+    pf_segment_unref(s);
+    check_bytes(other, &e, 'u');
+    pf_segment_unref(other);
+}
+
+static int only_two_of_seven(void *ctx, int64_t task, uint64_t round)
+{
+    int *asked = ctx;
+
+    ++*asked;
+    return task == 7 && round == 2;
+}
+
+static void a_sweep_removes_what_no_open_round_names(void **state)
+{
+    char path[400];
+    int asked = 0;
+    FILE *f;
+
+    (void)state;
+    assert_int_equal(pf_segment_sweep(dir, only_two_of_seven, &asked, &err),
+                     POCKETFED_OK); /* no journal yet */
+    pf_segment_unref(open_segment(7, 1));
+    pf_segment_unref(open_segment(7, 2));
+    pf_segment_unref(open_segment(8, 2));
+    snprintf(path, sizeof path, "%s/journal/7/notes", dir);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fclose(f);
+    assert_int_equal(pf_segment_sweep(dir, only_two_of_seven, &asked, &err),
+                     POCKETFED_OK);
+    assert_int_equal(asked, 3);
+    assert_false(exists("journal/7/1.seg"));
+    assert_true(exists("journal/7/2.seg"));
+    assert_false(exists("journal/8/2.seg"));
+    assert_true(exists("journal/7/notes")); /* not ours */
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, make_dir, drop_dir)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(extents_do_not_touch_each_other),
+        TEST(released_space_is_used_again_and_joined),
+        TEST(what_was_kept_is_not_given_again),
+        TEST(bytes_are_there_after_it_was_opened_again),
+        TEST(refuses_to_map_what_is_not_there),
+        TEST(refuses_an_extent_of_no_bytes_or_of_too_many),
+        TEST(an_unlinked_segment_lives_until_its_last_user),
+        TEST(a_sweep_removes_what_no_open_round_names),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
