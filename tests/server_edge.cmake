@@ -9,3 +9,7 @@ pf_test(unit_config LABEL unit SOURCES unit/test_config.c check/tmpdir.c
   ROOMS ${PF_EDGE_ROOMS})
 pf_fuzz(fuzz_config CORPUS config SOURCES fuzz/fuzz_config.c
   ROOMS ${PF_EDGE_ROOMS})
+foreach(module routes routes_objects routes_admin uploads http)
+  pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c check/edge.c
+    check/tmpdir.c ROOMS ${PF_EDGE_ROOMS})
+endforeach()

@@ -59,7 +59,7 @@ static void starts_without_anything(void **state)
     assert_string_equal(c.ops_listen, "127.0.0.1:9464");
     assert_int_equal(c.drain_s, 10);
     assert_int_equal(c.tls, 1);
-    assert_int_equal(c.log_level, PF_LOG_INFO);
+    assert_int_equal(c.log_level, PF_LOG_WARN);
     assert_true(c.host[0] != '\0');
     assert_non_null(strstr(c.state, "/pocketfed"));
     assert_non_null(strstr(c.admin_socket, "/pocketfed/admin.sock"));
@@ -218,7 +218,7 @@ static void reads_back_what_it_prints(void **state)
 
     (void)state;
     assert_int_equal(ini("[client]\nhost = h\ntimeout_s = 5\ntls = off\n"
-                         "[admin]\nsocket = /a b/c\n[log]\nlevel = warn\n"),
+                         "[admin]\nsocket = /a b/c\n[log]\nlevel = error\n"),
                      POCKETFED_OK);
     first = c;
     pf_buf_init(&out, 1u << 20);
