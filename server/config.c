@@ -66,8 +66,9 @@ const struct pf_option pf_options[] = {
     {"ops", "listen", "ops-listen", PF_OPTION_ADDRESS, AT(ops_listen),
      "127.0.0.1:9464", 0, 0, NULL, "ADDR:PORT",
      "Where /metrics, /livez and /readyz are answered, without TLS."},
-    {"log", "level", "log-level", PF_OPTION_ENUM, AT(log_level), "info", 0, 0,
-     log_levels, "error|warn|info|debug", "How much is written to stderr."},
+    {"log", "level", "log-level", PF_OPTION_ENUM, AT(log_level), "warn", 0, 0,
+     log_levels, "error|warn|info|debug", "How much is logged to stderr, "
+     "beside the lines that tell what happened."},
     {.key = NULL},
 };
 /* clang-format on */

@@ -40,6 +40,12 @@ int64_t pf_edge_now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+enum pf_log_level pf_edge_loudness(atomic_uint *counter, unsigned *n)
+{
+    *n = atomic_fetch_add(counter, 1) + 1;
+    return (*n & (*n - 1)) == 0 ? PF_LOG_WARN : PF_LOG_INFO;
+}
+
 void pf_exchange_init(struct pf_exchange *ex, struct pf_edge *edge)
 {
     memset(ex, 0, sizeof *ex);

@@ -13,13 +13,22 @@
 
 static enum pf_next enrolled(struct pf_exchange *ex)
 {
-    const struct pf_edge *e = ex->edge;
+    struct pf_edge *e = ex->edge;
     const struct pf_device *d = &ex->job.u.enrol.device;
+    enum pf_problem_id why = ex->job.problem.id;
     uint8_t raw[PF_PUBLIC_MAX];
     struct pf_enrol_reply reply;
+    enum pf_log_level level;
+    unsigned n;
 
-    if (ex->job.problem.id != PF_PROBLEM_NONE)
+    if (why != PF_PROBLEM_NONE) {
+        level = pf_edge_loudness(&e->bad_joins, &n);
+        pf_log(e->log, level,
+               "join refused task=%s device=%s reason=%s so_far=%u",
+               ex->args.task, ex->signature.params.keyid,
+               pf_problem_rows[why].slug, n);
         return pf_reply_problem(ex, &ex->job.problem);
+    }
     memset(&reply, 0, sizeof reply);
     memcpy(reply.task, ex->args.task, sizeof reply.task);
     memcpy(reply.device, d->id, sizeof reply.device);
@@ -317,7 +326,9 @@ static enum pf_next noted(struct pf_exchange *ex)
 enum pf_next pf_route_failure(struct pf_exchange *ex)
 {
     struct pf_failure_report rq;
+    enum pf_log_level level;
     struct pf_event ev;
+    unsigned n;
 
     memset(&rq, 0, sizeof rq);
     if (!pf_route_decode(ex, pf_failure_report_fields, PF_JSON_IGNORE, &rq))
@@ -327,11 +338,12 @@ enum pf_next pf_route_failure(struct pf_exchange *ex)
     ev.device = ex->device;
     ev.round = ex->args.round;
     ev.u.failure = rq.code;
-    pf_log(ex->edge->log, PF_LOG_INFO,
+    level = pf_edge_loudness(&ex->edge->failures, &n);
+    pf_log(ex->edge->log, level,
            "device failed task=%s round=%" PRIu64 " ordinal=%" PRIu64
-           " code=%s",
+           " code=%s so_far=%u",
            ex->args.task, ex->args.round, ex->device.ordinal,
-           pf_failure_codes[rq.code]);
+           pf_failure_codes[rq.code], n);
     return pf_exchange_submit(ex, &ev, 0, noted);
 }
 
