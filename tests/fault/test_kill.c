@@ -1,6 +1,7 @@
 /* kill -9 at random moments: a child process runs the core and three devices,
  * writing down each acknowledgement it has received; after every kill all of
  * them are there exactly once, and the models are what they would have been.
+ * In the end it is left in peace and finishes the task.
  *
  *   test_kill [seed [kills]]
  */
@@ -16,8 +17,8 @@
 #include "rng.h"
 #include "tmpdir.h"
 
-#define ROUNDS    400
-#define FILE_TEXT CORE_TASK("a", 400, ",\"keep\":{\"models\":2}")
+#define ROUNDS    120
+#define FILE_TEXT CORE_TASK("a", 120, ",\"keep\":{\"models\":2}")
 
 struct note { /* one acknowledgement, as the device received it */
     int device;
@@ -36,13 +37,44 @@ static void check(int ok, const char *what)
     failures++;
 }
 
-/* The child: devices take part until the task is finished or the end comes. */
+/* ---- the child --------------------------------------------------------- */
+
+struct device {
+    struct core *k;
+    struct pf_live_task *t;
+    int number, out;
+};
+
+/* A device takes part until the task is finished or the end comes. */
+static void *be_a_device(void *arg)
+{
+    const struct timespec pause = {0, 1000000};
+    const struct device *d = arg;
+    struct pf_answer a;
+    struct note n;
+
+    for (;;) {
+        memset(&n, 0, sizeof n);
+        n.device = d->number;
+        if (core_take_part(d->k, d->t, d->number, &n.ack)) {
+            if (write(d->out, &n, sizeof n) != sizeof n)
+                _exit(3);
+        } else if (!core_checkin(d->k, d->t, d->number, &a)) {
+            _exit(4);
+        } else if (a.u.checkin.reason == PF_WAIT_FINISHED) {
+            return NULL;
+        } else {
+            nanosleep(&pause, NULL);
+        }
+    }
+}
+
 static void live(const char *dir, int out)
 {
     static struct core k;
+    struct device d[3];
+    pthread_t thread[3];
     struct pf_live_task *t;
-    struct pf_answer a;
-    struct note n;
     int i;
 
     core_open(&k, dir);
@@ -52,18 +84,18 @@ static void live(const char *dir, int out)
         for (i = 0; i < 3; i++)
             core_enrol(&k, t, i);
     }
-    for (i = 0;; i = (i + 1) % 3) {
-        memset(&n, 0, sizeof n);
-        n.device = i;
-        if (core_take_part(&k, t, i, &n.ack)) {
-            if (write(out, &n, sizeof n) != sizeof n)
-                _exit(3);
-        } else if (core_checkin(&k, t, i, &a) &&
-                   a.u.checkin.reason == PF_WAIT_FINISHED) {
-            _exit(0);
-        }
+    for (i = 0; i < 3; i++) {
+        d[i] = (struct device){&k, t, i, out};
+        if (pthread_create(&thread[i], NULL, be_a_device, &d[i]) != 0)
+            _exit(5);
     }
+    for (i = 0; i < 3; i++)
+        pthread_join(thread[i], NULL);
+    core_close(&k);
+    exit(0);
 }
+
+/* ---- the parent -------------------------------------------------------- */
 
 /* One life of at most ms milliseconds; 1 when the task was finished in it. A
  * kill inside core_enrol would leave a device out: the first life is long. */
@@ -101,7 +133,7 @@ static int one_life(const char *dir, int64_t ms)
 }
 
 /* All that was acknowledged is there, as it was acknowledged. */
-static void verify(const char *dir, int kills)
+static int verify(const char *dir, int kills)
 {
     static struct core k;
     struct pf_live_task *t;
@@ -125,6 +157,7 @@ static void verify(const char *dir, int kills)
     printf("kill %d: %zu acknowledged, %d models\n", kills, n_notes, models);
     fflush(stdout);
     core_close(&k);
+    return models;
 }
 
 int main(int argc, char **argv)
@@ -133,15 +166,19 @@ int main(int argc, char **argv)
     int kills = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 12, i;
     struct pf_rng rng = pf_rng_make(seed, 0, 0, PF_RNG_TEST);
     char dir[256];
+    int64_t ms;
 
     pf_tmpdir_make(dir, sizeof dir);
     printf("seed %llu, %d kills\n", (unsigned long long)seed, kills);
     for (i = 0; i < kills && failures == 0; i++) {
-        if (one_life(dir, i == 0 ? 700
-                                 : 15 + (int64_t)pf_rng_below(&rng, (uint64_t)i,
-                                                              300)))
+        ms = 15 + (int64_t)pf_rng_below(&rng, (uint64_t)i, 300);
+        if (one_life(dir, i == 0 ? 700 : ms))
             break;
         verify(dir, i + 1);
+    }
+    if (failures == 0) { /* and then it is left in peace */
+        check(one_life(dir, 0), "the task is finished");
+        check(verify(dir, i) == ROUNDS, "every round has its model");
     }
     check(n_notes > 0, "something was acknowledged");
     if (failures)
