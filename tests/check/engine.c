@@ -40,7 +40,7 @@ void engine_init(struct engine *e)
     e->task.round.retry_s = 8;
     e->task.round.poll_min_s = 4;
     e->task.round.poll_max_s = 9;
-    e->now_ms = 1000;
+    e->now_ms = 1000000; /* the daemon is not new */
 }
 
 void engine_make(struct engine *e)

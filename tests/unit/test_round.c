@@ -171,6 +171,18 @@ static void enough_devices_start_the_collecting_after_min_s(void **state)
     assert_string_equal(phase(), "collecting");
 }
 
+static void all_that_may_come_start_the_collecting_before_min_s(void **state)
+{
+    (void)state;
+    e.task.round.select = (struct pf_window){3, 5, 20, 100};
+    engine_go(&e);
+    for (unsigned d = 1; d <= 5; d++) {
+        assert_string_equal(phase(), "selecting");
+        engine_checkin(&e, d);
+    }
+    assert_string_equal(phase(), "collecting");
+}
+
 static void updates_are_taken_while_selecting(void **state)
 {
     (void)state;
@@ -382,6 +394,8 @@ static void two_rounds_later_nobody_remembers(void **state)
             engine_update(&e, d, round, 1);
         }
         engine_finished(&e, round);
+        assert_true(e.step.record[0].u.published.train_loss == 0.5);
+        assert_int_equal(e.step.record[0].u.published.weight, 30);
     }
     assert_int_equal(engine_offer(&e, 1, 2, 1)->kind, PF_ANSWER_ACK);
     is_refused(engine_offer(&e, 1, 1, 1), PF_PROBLEM_ROUND_CLOSED);
@@ -425,6 +439,7 @@ int main(void)
         TEST(another_ordinal_gets_another_seed),
         TEST(a_full_selection_starts_the_collecting_at_once),
         TEST(enough_devices_start_the_collecting_after_min_s),
+        TEST(all_that_may_come_start_the_collecting_before_min_s),
         TEST(updates_are_taken_while_selecting),
         TEST(an_accepted_update_is_recorded_acknowledged_and_folded),
         TEST(the_same_update_again_gets_the_same_acknowledgement),

@@ -199,6 +199,13 @@ static void a_frame_that_was_never_admitted_is_malformed(void **state)
     assert_int_equal(
         pf_sum_fold(&s, &f.plan, f.bytes.data, f.bytes.len, 1, scratch),
         POCKETFED_MALFORMED);
+    f.head.n_sections = 2;
+    frame_make(&f, "f32", x, 4);
+    pf_sum_free(&s);
+    assert_int_equal(pf_sum_init(&s, 4), POCKETFED_OK);
+    assert_int_equal(
+        pf_sum_fold(&s, &f.plan, f.bytes.data, f.bytes.len, 1, scratch),
+        POCKETFED_MALFORMED);
     assert_int_equal(pf_sum_init(&s, 0), POCKETFED_INVALID);
     pf_sum_free(&s);
     frame_free(&f);

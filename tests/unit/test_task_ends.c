@@ -115,6 +115,7 @@ static void each_model_is_measured_once(void **state)
 {
     (void)state;
     evaluate(1);
+    e.task.stop.rounds = 2;
     engine_go(&e);
     engine_fill(&e, 1);
     engine_finished(&e, 1);
@@ -131,6 +132,10 @@ static void each_model_is_measured_once(void **state)
     engine_evaluated(&e, 2, 0.5);
     assert_int_equal(e.step.n_records, 0);
     assert_true(engine_status(&e).test_accuracy == 0.75);
+    engine_fill(&e, 2);
+    engine_finished(&e, 2); /* by its number and as the last: once */
+    engine_resume(&e);
+    assert_int_equal(e.step.n_effects, 1);
 }
 
 static void every_so_many_rounds_and_the_last_are_measured(void **state)
@@ -148,6 +153,8 @@ static void every_so_many_rounds_and_the_last_are_measured(void **state)
             engine_evaluated(&e, 2, 0.5);
     }
     has_finished("rounds");
+    engine_resume(&e); /* of round 3, once */
+    assert_int_equal(e.step.n_effects, 1);
     engine_evaluated(&e, 3, 0.6);
     assert_true(engine_status(&e).test_accuracy == 0.6);
     has_finished("rounds");
@@ -169,6 +176,8 @@ static void slow_measurements_do_not_pile_up(void **state)
     }
     assert_int_equal(asked, 4); /* rounds 1, 2, 3 and the last */
     assert_int_equal(engine_effect(&e, PF_EFFECT_EVALUATE)->round, 10);
+    engine_resume(&e);
+    assert_int_equal(e.step.n_effects, 4);
     engine_evaluated(&e, 10, 0.9);
     engine_evaluated(&e, 1, 0.1);
     assert_true(engine_status(&e).test_accuracy == 0.9);
