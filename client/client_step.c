@@ -111,7 +111,6 @@ static enum pocketfed_status accepted(struct pocketfed_client *c)
 {
     const struct pf_ack *ack = pf_participation_ack(c->part);
     enum pocketfed_status st;
-    int again;
     char hex[65];
 
     st = pf_storage_append(&c->storage, PF_FILE_RECEIPTS,
@@ -119,11 +118,10 @@ static enum pocketfed_status accepted(struct pocketfed_client *c)
     if (st)
         return st;
     pf_hex(ack->digest, 32, hex);
-    again = strcmp(hex, c->counters.last_update) == 0;
     memcpy(c->counters.last_update, hex, sizeof hex);
     c->counters.last_round = ack->round;
     c->counters.last_accepted_ms = pf_client_now(c);
-    c->counters.participations += !again;
+    c->counters.participations++;
     st = pf_storage_set_counters(&c->storage, &c->counters, &c->error);
     if (st)
         return st;

@@ -243,6 +243,18 @@ static void stops_after_as_many_updates_as_asked_for(void **state)
     assert_int_equal(pf_app_status(a).last_round, 4);
 }
 
+static void a_round_lower_than_the_last_accepted_is_refused(void **state)
+{
+    struct pf_app *a = *state;
+
+    pf_app_join(a);
+    pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
+    a->fake.work.round = 2;
+    assert_int_equal(pf_app_run(a, 50), POCKETFED_PROOF);
+    pf_app_reopen(a); /* it is remembered */
+    assert_int_equal(pf_app_run(a, 50), POCKETFED_PROOF);
+}
+
 static void a_finished_task_finishes_the_client(void **state)
 {
     struct pf_app *a = *state;
@@ -531,6 +543,7 @@ int main(void)
         T(an_enrolment_that_a_kill_interrupted_goes_on),
         T(takes_part_and_keeps_the_receipt),
         T(stops_after_as_many_updates_as_asked_for),
+        T(a_round_lower_than_the_last_accepted_is_refused),
         T(a_finished_task_finishes_the_client),
         T(network_trouble_is_retried),
         T(a_wrong_certificate_stops_for_good),

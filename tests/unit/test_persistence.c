@@ -131,6 +131,7 @@ static void a_damaged_checkpoint_costs_work_and_nothing_else(void **state)
         tear_down(state);
         set_up(state);
         w = *state;
+        w->fake.work.seed += at == 2;
         assert_true(pf_side_until(&w->side, "train"));
         pf_side_move(&w->side, &move);
         pf_participation_checkpoint(w->side.p, NULL);
@@ -141,10 +142,8 @@ static void a_damaged_checkpoint_costs_work_and_nothing_else(void **state)
         else if (at == 1)
             saved->data[300] ^= 1;
         else
-            w->fake.work.seed++; /* of other work */
+            w->fake.work.seed--; /* so it was of other work */
         pf_side_restart(&w->side);
-        if (at == 2)
-            w->fake.work.seed--;
         ends(w, PF_OUTCOME_ACCEPTED);
         assert_memory_equal(w->fake.frame.data, want.data, want.len);
     }
@@ -242,6 +241,18 @@ static void a_busy_server_is_asked_again_after_growing_waits(void **state)
     }
     ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(w->side.waits, 14);
+}
+
+static void each_request_begins_with_short_waits_again(void **state)
+{
+    struct world *w = *state;
+
+    meets(w, PF_CALL_PLAN, PF_PROBLEM_BUSY, 12);
+    assert_true(pf_side_until(&w->side, "model"));
+    meets(w, PF_CALL_MODEL, PF_PROBLEM_BUSY, 1);
+    assert_true(pf_side_until(&w->side, "train"));
+    assert_int_equal(w->side.waits, 13);
+    assert_in_range(w->side.waited_ms, 50, 1000);
 }
 
 static void retry_after_wins_over_the_backoff(void **state)
@@ -397,6 +408,23 @@ static void a_finished_task_ends_it_and_leaves_the_final_model(void **state)
     assert_non_null(pf_side_file(&w->side, hex));
 }
 
+static void only_a_signed_final_model_is_fetched(void **state)
+{
+    struct world *w = *state;
+
+    w->fake.work.kind = PF_CHECKIN_WAIT;
+    w->fake.work.reason = PF_WAIT_FINISHED;
+    memcpy(w->fake.work.final_model, w->fake.model_digest, 32);
+    w->fake.wrong_signature_at = PF_CALL_CHECKIN;
+    ends(w, PF_OUTCOME_FINISHED);
+    assert_int_equal(w->fake.calls[PF_CALL_MODEL], 0);
+    w->fake.wrong_signature_at = -1;
+    memset(w->fake.work.final_model, 0, 32); /* there is none */
+    pf_participation_reset(w->side.p);
+    ends(w, PF_OUTCOME_FINISHED);
+    assert_int_equal(w->fake.calls[PF_CALL_MODEL], 0);
+}
+
 static void a_finished_task_ends_it_when_the_final_model_is_gone(void **state)
 {
     struct world *w = *state;
@@ -432,6 +460,7 @@ int main(void)
         T(a_frame_that_was_accepted_is_not_sent_again),
         T(a_plan_that_was_changed_on_disk_is_fetched_again),
         T(a_busy_server_is_asked_again_after_growing_waits),
+        T(each_request_begins_with_short_waits_again),
         T(retry_after_wins_over_the_backoff),
         T(a_status_without_a_problem_document_is_understood),
         T(every_problem_leads_to_its_action),
@@ -442,6 +471,7 @@ int main(void)
         T(a_clock_that_cannot_be_corrected_is_backed_off),
         T(waits_as_long_as_it_is_told),
         T(a_finished_task_ends_it_and_leaves_the_final_model),
+        T(only_a_signed_final_model_is_fetched),
         T(a_finished_task_ends_it_when_the_final_model_is_gone),
         T(a_reply_that_nobody_awaits_is_an_error),
     };
