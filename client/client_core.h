@@ -57,6 +57,8 @@ struct pocketfed_client {
     /* What came of it. */
     enum pocketfed_status stopped; /* OK: going on */
     enum pocketfed_event event;    /* of this step */
+    struct pocketfed_progress
+        at_event; /* how far it was at ACCEPTED, DROPPED */
     struct pf_error error;
     struct pf_buf receipt; /* an acknowledgement that is not stored yet */
     size_t receipt_key;

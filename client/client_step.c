@@ -106,6 +106,18 @@ static enum pocketfed_status make_receipt(struct pocketfed_client *c,
                        pf_client_now(c));
 }
 
+/* How far the present participation is. */
+static void look(const struct pocketfed_client *c, struct pocketfed_progress *p)
+{
+    memset(p, 0, sizeof *p);
+    p->loss = (double)NAN;
+    if (!c->part)
+        return;
+    p->round = pf_participation_round(c->part);
+    pf_participation_progress(c->part, &p->examples_done, &p->examples_total,
+                              &p->loss);
+}
+
 /* The receipt is stored before the frame is forgotten. */
 static enum pocketfed_status accepted(struct pocketfed_client *c)
 {
@@ -130,6 +142,7 @@ static enum pocketfed_status accepted(struct pocketfed_client *c)
     c->event = POCKETFED_EVENT_ACCEPTED;
     pf_log(&c->log, PF_LOG_INFO, "accepted round=%" PRIu64 " update=%.16s",
            ack->round, hex);
+    look(c, &c->at_event);
     pf_participation_reset(c->part);
     if (c->max_participations && c->participations >= c->max_participations) {
         pf_fail(&c->error, POCKETFED_FINISHED,
@@ -159,6 +172,7 @@ static enum pocketfed_status ended(struct pocketfed_client *c)
     c->event = POCKETFED_EVENT_DROPPED;
     pf_log(&c->log, PF_LOG_WARN, "dropped round=%" PRIu64 " why=\"%s\"",
            pf_participation_round(c->part), c->error.text);
+    look(c, &c->at_event);
     pf_participation_reset(c->part);
     return POCKETFED_OK;
 }
@@ -379,18 +393,16 @@ static void report(struct pocketfed_client *c, struct pocketfed_progress *out)
     struct pocketfed_progress p;
     size_t size = out->size;
 
-    memset(&p, 0, sizeof p);
+    if (c->event == POCKETFED_EVENT_ACCEPTED ||
+        c->event == POCKETFED_EVENT_DROPPED)
+        p = c->at_event; /* the machine has gone on to the next already */
+    else
+        look(c, &p);
     p.state = state_of(c);
     p.event = c->event;
     p.wait_ms = wait_left(c);
     if (p.wait_ms == 0)
         p.wait_ms = c->idle_ms;
-    p.loss = (double)NAN;
-    if (c->part) {
-        p.round = pf_participation_round(c->part);
-        pf_participation_progress(c->part, &p.examples_done, &p.examples_total,
-                                  &p.loss);
-    }
     p.bytes_up = c->bytes_up;
     p.bytes_down = c->bytes_down;
     p.participations = c->participations;

@@ -311,16 +311,15 @@ void pf_participation_progress(const struct pf_participation *p, uint64_t *done,
 
     *done = *total = 0;
     *loss = (double)NAN;
-    if (!p->trainer) {
-        if (p->phase == PF_PHASE_UPLOAD || p->outcome == PF_OUTCOME_ACCEPTED)
-            *done = *total = p->frame_examples * p->plan.train.epochs;
-        return;
-    }
-    at = pf_trainer_position(p->trainer);
-    *done = at->examples;
-    *total = (uint64_t)p->capped.n * p->plan.train.epochs;
-    if (at->step > 0)
+    if (p->phase == PF_PHASE_UPLOAD || p->outcome == PF_OUTCOME_ACCEPTED) {
+        *done = *total = p->frame_examples * p->plan.train.epochs;
+        *loss = p->loss;
+    } else if (p->trainer) {
+        at = pf_trainer_position(p->trainer);
+        *done = at->examples;
+        *total = (uint64_t)p->capped.n * p->plan.train.epochs;
         *loss = pf_trainer_loss(p->trainer);
+    }
 }
 
 size_t pf_participation_input(const struct pf_participation *p)

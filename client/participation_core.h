@@ -45,6 +45,7 @@ struct pf_participation {
     struct pf_buf body;        /* of the request; the frame in UPLOAD */
     uint8_t digest[32];        /* of body */
     uint64_t frame_examples;
+    double loss; /* of the training that made the frame; NaN when unknown */
     int failure; /* enum pf_failure_code */
     struct pf_ack ack;
 

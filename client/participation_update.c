@@ -305,8 +305,9 @@ static enum pocketfed_status write_frame(struct pf_participation *p)
     return POCKETFED_OK;
 }
 
-static void ready(struct pf_participation *p, uint64_t examples)
+static void ready(struct pf_participation *p, uint64_t examples, double loss)
 {
+    p->loss = loss;
     pf_sha256(p->body.data, p->body.len, p->digest);
     p->frame_examples = examples;
     p->phase = PF_PHASE_UPLOAD;
@@ -326,7 +327,7 @@ static void finish_training(struct pf_participation *p)
     }
     pf_part_save(p, PF_SAVED_UPDATE, p->body.data, p->body.len);
     pf_part_remove(p, PF_SAVED_TRAIN);
-    ready(p, p->capped.n);
+    ready(p, p->capped.n, pf_trainer_loss(p->trainer));
     pf_trainer_free(p->trainer);
     p->trainer = NULL;
     free(p->base);
@@ -349,7 +350,7 @@ int pf_part_resume_upload(struct pf_participation *p)
     p->work.round = u.round;
     memcpy(p->work.base, u.base, 32);
     memcpy(p->work.plan, u.plan, 32);
-    ready(p, u.examples);
+    ready(p, u.examples, pf_update_metric(&u, "train_loss", (double)NAN));
     return 1;
 }
 

@@ -204,8 +204,12 @@ static void takes_part_and_keeps_the_receipt(void **state)
     pf_app_until(a, POCKETFED_EVENT_TRAINED);
     assert_int_equal(a->progress.examples_done, 80);
     assert_int_equal(a->progress.state, POCKETFED_STATE_UPLOADING);
+    assert_true(a->progress.loss > 0);
     pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
     assert_int_equal(a->progress.participations, 1);
+    assert_int_equal(a->progress.round, 3);
+    assert_int_equal(a->progress.examples_done, 80);
+    assert_true(a->progress.loss > 0);
     assert_true(a->progress.bytes_up > a->fake.frame.len);
     assert_true(a->progress.bytes_down > a->fake.model_file.len);
     r = pf_app_status(a);
