@@ -10,9 +10,11 @@ pf_test(unit_request LABEL unit SOURCES unit/test_request.c
   ROOMS ${PF_CLIENT_ROOMS})
 pf_test(unit_storage LABEL unit SOURCES unit/test_storage.c check/tmpdir.c
   ROOMS ${PF_CLIENT_ROOMS})
-pf_test(unit_client LABEL unit
-  SOURCES unit/test_client.c check/appside.c check/fakeserver.c check/tmpdir.c
-  ROOMS ${PF_CLIENT_ROOMS})
+foreach(module join client)
+  pf_test(unit_${module} LABEL unit
+    SOURCES unit/test_${module}.c check/appside.c check/fakeserver.c check/tmpdir.c
+    ROOMS ${PF_CLIENT_ROOMS})
+endforeach()
 pf_test(unit_transport_curl LABEL unit SOURCES unit/test_transport_curl.c
   ROOMS ${PF_CLIENT_ROOMS} LIBS PkgConfig::MICROHTTPD)
 pf_fuzz(fuzz_reply
