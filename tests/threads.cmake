@@ -1,0 +1,4 @@
+# What tests/run --tsan runs under the thread sanitizer.
+foreach(name unit_queue unit_coordinator fault_kill unit_objects unit_segment unit_nonce)
+  set_property(TEST ${name} APPEND PROPERTY LABELS threads)
+endforeach()
