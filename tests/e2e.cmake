@@ -14,3 +14,7 @@ function(pf_e2e name)
 endfunction()
 
 pf_e2e(e2e_federation e2e/federation.c)
+foreach(part trust update)
+  pf_e2e(e2e_refusals_${part} e2e/refusals_${part}.c e2e/world.c
+    check/rawhttp.c check/crafted.c)
+endforeach()
