@@ -62,7 +62,7 @@ struct pf_checkin_reply { /* 200; kind train: signed, label "assignment" */
     uint8_t plan[32];
     uint64_t seed;
     int64_t lease_ms; /* from now */
-    /* wait */
+    /* wait; with reason finished: signed like an assignment */
     int64_t min_ms, max_ms; /* come back between */
     int reason;
     uint8_t final_model[32]; /* FINISHED: digest of the last model */

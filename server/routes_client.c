@@ -121,7 +121,9 @@ static enum pf_next checked_in(struct pf_exchange *ex)
         return pf_reply_json(ex, 200, pf_checkin_reply_fields, r,
                              PF_SAY_ASSIGNMENT);
     }
-    pf_reply_json(ex, 200, pf_checkin_reply_fields, r, NULL);
+    /* The last word names the final model, so it is vouched for as well. */
+    pf_reply_json(ex, 200, pf_checkin_reply_fields, r,
+                  r->reason == PF_WAIT_FINISHED ? PF_SAY_ASSIGNMENT : NULL);
     if (r->min_ms > 0)
         pf_reply_header(ex, "Retry-After", "%" PRId64,
                         (r->min_ms + 999) / 1000);
