@@ -358,9 +358,9 @@ enum pocketfed_status pf_config_print(const struct pf_config *c,
             pf_buf_addf(out, "Variable %s.\n", upper);
         pf_buf_clear(&value);
         print_value(o, c, &value);
-        pf_buf_addf(out, "%s%s = %s\n",
+        pf_buf_addf(out, "%s%s =%s%s\n",
                     strcmp(pf_buf_str(&value), o->preset) == 0 ? ";" : "",
-                    o->key, pf_buf_str(&value));
+                    o->key, value.len ? " " : "", pf_buf_str(&value));
     }
     pf_buf_free(&value);
     return pf_buf_status(out);

@@ -64,6 +64,21 @@ static void own_flag(struct pf_config *c, int got)
     c->help |= got == 'h';
 }
 
+/* getopt takes any beginning of a name; a flag that a script relies on must not
+ * change its meaning when another one is added. 1 when it stands there whole.
+ */
+static int whole_name(char *const argv[], const char *name)
+{
+    const char *arg = argv[optind - 1];
+    size_t n = strlen(name);
+
+    if (optarg && optarg == arg) /* "--name value" */
+        arg = argv[optind - 2];
+    return strncmp(arg, "--", 2) != 0 ||
+           (strncmp(arg + 2, name, n) == 0 &&
+            (arg[2 + n] == '\0' || arg[2 + n] == '='));
+}
+
 static size_t list_flags(struct option list[])
 {
     static const struct option own[OWN_FLAGS] = {
@@ -93,17 +108,20 @@ static enum pocketfed_status read_flags(struct pf_config *c, int argc,
 {
     struct option list[MAX_OPTIONS + OWN_FLAGS + 1];
     enum pocketfed_status st;
-    int got;
+    int got, at = 0;
 
     list_flags(list);
     opterr = 0;
     optind = 0; /* start over, whoever scanned before */
-    while ((got = getopt_long(argc, argv, "+:h", list, NULL)) != -1) {
+    while ((got = getopt_long(argc, argv, "+:h", list, &at)) != -1) {
         if (got == '?')
             return unknown_flag(argv[optind - 1], list, err);
         if (got == ':')
             return pf_fail(err, POCKETFED_INVALID, "%s needs a value",
                            argv[optind - 1]);
+        if (got != 'h' && !whole_name(argv, list[at].name))
+            return unknown_flag(argv[optind - (optarg == argv[optind - 1]) - 1],
+                                list, err);
         if (got >= VALUE_OF(0) && got < VALUE_OF(MAX_OPTIONS)) {
             f->value[got - VALUE_OF(0)] = optarg;
             continue;

@@ -155,8 +155,10 @@ enum pocketfed_status pf_statedir_open(const struct pf_statedir_config *c,
     if (st == POCKETFED_LOCKED) {
         pf_fail(err, st, "another pocketfedd already serves %s: %.160s", s.path,
                 why.text);
-        pf_hint(err, "ask it with: pocketfed task list; or give another "
-                     "directory with --state DIR");
+        pf_hint(err,
+                "ask it with: pocketfed task list --state %.80s; or give "
+                "another directory with --state DIR",
+                s.path);
         goto out;
     }
     if (st != POCKETFED_OK) {

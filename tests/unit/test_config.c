@@ -167,6 +167,14 @@ static void offers_the_nearest_flag(void **state)
     assert_int_equal(load(ARG("--listen"), ARG("nowhere"), NULL, NULL),
                      POCKETFED_INVALID);
     assert_int_equal(load(ARG("dir"), NULL, NULL, NULL), POCKETFED_INVALID);
+    /* No abbreviations: they would change when an option is added. */
+    assert_int_equal(load(ARG("--stat"), ARG("x"), NULL, NULL),
+                     POCKETFED_INVALID);
+    assert_string_equal(err.hint, "did you mean --state?");
+    assert_int_equal(load(ARG("--stat=x"), NULL, NULL, NULL),
+                     POCKETFED_INVALID);
+    assert_int_equal(load(ARG("--state=x"), ARG("--drain"), ARG("3"), NULL),
+                     POCKETFED_OK);
 }
 
 static void names_a_variable_that_is_wrong(void **state)
@@ -239,7 +247,8 @@ static void explains_every_option(void **state)
     pf_buf_init(&out, 1u << 20);
     assert_int_equal(pf_config_print(&c, &out), POCKETFED_OK);
     for (o = pf_options; o->key; o++) {
-        snprintf(line, sizeof line, "\n;%s = %s\n", o->key, o->preset);
+        snprintf(line, sizeof line, "\n;%s =%s%s\n", o->key,
+                 o->preset[0] ? " " : "", o->preset);
         assert_non_null(strstr(pf_buf_str(&out), line));
         assert_true(strlen(o->help) > 10);
     }
