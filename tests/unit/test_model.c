@@ -91,97 +91,94 @@ static void tensors_have_the_names_and_order_of_pytorch(void **state)
 #define ONE(layer) HEAD LOSS "\"layers\":[" layer "," FLAT FC "]}"
 #define CONV       "\"name\":\"c\",\"type\":\"conv2d\",\"out_channels\":2,"
 
+static const struct {
+    const char *spec;
+    enum pocketfed_status status;
+    const char *says; /* in the text or the hint */
+} bad_specs[] = {
+    {"", POCKETFED_MALFORMED, ""},
+    {"[]", POCKETFED_MALFORMED, "object"},
+    {"{\"version\":2}", POCKETFED_UNSUPPORTED, "/version is 2"},
+    {"{}", POCKETFED_MALFORMED, "/version"},
+    {HEAD "\"layers\":[" FLAT FC "]}", POCKETFED_MALFORMED, "/loss"},
+    {HEAD "\"loss\":\"mse\",\"layers\":[" FLAT FC "]}", POCKETFED_UNSUPPORTED,
+     "mse"},
+    {HEAD LOSS "\"layer\":[" FLAT FC "]}", POCKETFED_MALFORMED,
+     "did you mean \"layers\""},
+    {HEAD LOSS "\"layers\":[]}", POCKETFED_MALFORMED, "/layers"},
+    {HEAD LOSS "\"layers\":[7]}", POCKETFED_MALFORMED, "/layers/0"},
+    {"{\"version\":1,\"input\":[1,8]," LOSS "\"layers\":[" FLAT FC "]}",
+     POCKETFED_MALFORMED, "/input"},
+    {"{\"version\":1,\"input\":[1,8,4097]," LOSS "\"layers\":[" FLAT FC "]}",
+     POCKETFED_LIMIT, "/input/2 is 4097"},
+    {"{\"version\":1,\"input\":[4096,4096,2]," LOSS "\"layers\":[" FLAT FC "]}",
+     POCKETFED_LIMIT, "/input"},
+    {ONE("{\"name\":\"x\",\"type\":\"lstm\"}"), POCKETFED_UNSUPPORTED,
+     "/layers/0/type: there is no layer type \"lstm\""},
+    {ONE("{\"name\":\"x\",\"type\":\"lstm\"}"), POCKETFED_UNSUPPORTED,
+     "conv2d, maxpool2d, relu, flatten, dense"},
+    {ONE("{\"type\":\"relu\"}"), POCKETFED_MALFORMED, "/layers/0/name"},
+    {ONE("{\"name\":\"a.b\",\"type\":\"relu\"}"), POCKETFED_MALFORMED,
+     "/layers/0/name"},
+    {ONE("{\"name\":\"input\",\"type\":\"relu\"}"), POCKETFED_MALFORMED,
+     "/layers/0/name"},
+    {ONE("{\"name\":\"fc\",\"type\":\"relu\"}"), POCKETFED_MALFORMED,
+     "/layers/2/name: \"fc\" is the name of layer 0"},
+    {ONE("{\"name\":\"r\",\"type\":\"relu\",\"init\":\"he_normal\"}"),
+     POCKETFED_MALFORMED, "/layers/0/init"},
+    {ONE("{" CONV "\"kernel\":32}"), POCKETFED_LIMIT,
+     "/layers/0/kernel is 32, more than the limit of 31"},
+    {ONE("{" CONV "\"kernel\":1.5}"), POCKETFED_MALFORMED, "/layers/0/kernel"},
+    {ONE("{" CONV "\"kernel\":0}"), POCKETFED_MALFORMED, "/layers/0/kernel"},
+    {ONE("{" CONV "\"stride\":1}"), POCKETFED_MALFORMED,
+     "/layers/0/kernel is missing"},
+    {ONE("{" CONV "\"kernel\":3,\"padding\":3}"), POCKETFED_MALFORMED,
+     "/layers/0/padding is 3"},
+    {ONE("{" CONV "\"kernel\":9}"), POCKETFED_MALFORMED,
+     "/layers/0/kernel is 9"},
+    {ONE("{" CONV "\"kernel\":3,\"pading\":1}"), POCKETFED_MALFORMED,
+     "did you mean \"padding\""},
+    {ONE("{" CONV "\"kernel\":3,\"init\":\"zeros\"}"), POCKETFED_MALFORMED,
+     "/layers/0/init"},
+    {ONE("{\"name\":\"p\",\"type\":\"maxpool2d\",\"size\":9}"),
+     POCKETFED_MALFORMED, "/layers/0/size is 9"},
+    {ONE("{\"name\":\"r\",\"type\":\"relu\",\"inputs\":[\"q\"]}"),
+     POCKETFED_UNSUPPORTED, "/layers/0/inputs"},
+    {ONE("{\"name\":\"r\",\"type\":\"relu\",\"inputs\":[\"input\",\"q\"]}"),
+     POCKETFED_UNSUPPORTED, "/layers/0/inputs"},
+    {ONE("{\"name\":\"r\",\"type\":\"relu\",\"inputs\":\"input\"}"),
+     POCKETFED_MALFORMED, "/layers/0/inputs"},
+    {HEAD LOSS "\"layers\":[" FC "]}", POCKETFED_MALFORMED, "flatten"},
+    {HEAD LOSS "\"layers\":[{\"name\":\"r\",\"type\":\"relu\"}]}",
+     POCKETFED_MALFORMED, "classes"},
+    {"{\"version\":1,\"input\":[3,1,1]," LOSS
+     "\"layers\":[{\"name\":\"r\",\"type\":\"relu\"}]}",
+     POCKETFED_MALFORMED, "nothing to train"},
+    {"{\"version\":1,\"input\":[16,1024,1024]," LOSS
+     "\"layers\":[{\"name\":\"p\",\"type\":\"maxpool2d\",\"size\":1}]}",
+     POCKETFED_LIMIT, "/layers/0 makes the values"},
+    {"{\"version\":1,\"input\":[1024,64,64]," LOSS "\"layers\":[" FLAT
+     "{\"name\":\"fc\",\"type\":\"dense\",\"units\":4096}]}",
+     POCKETFED_LIMIT, "/layers/1 makes the parameters"},
+    {"{\"version\":1,\"input\":[512,128,128]," LOSS
+     "\"layers\":[{\"name\":\"c\",\"type\":\"conv2d\",\"kernel\":31,"
+     "\"padding\":15,\"out_channels\":32}]}",
+     POCKETFED_LIMIT, "/layers/0 makes the multiplications"},
+};
+
 static void a_bad_spec_is_refused_with_the_place_of_its_fault(void **state)
 {
-    static const struct {
-        const char *spec;
-        enum pocketfed_status status;
-        const char *says; /* in the text or the hint */
-    } bad[] = {
-        {"", POCKETFED_MALFORMED, ""},
-        {"[]", POCKETFED_MALFORMED, "object"},
-        {"{\"version\":2}", POCKETFED_UNSUPPORTED, "/version is 2"},
-        {"{}", POCKETFED_MALFORMED, "/version"},
-        {HEAD "\"layers\":[" FLAT FC "]}", POCKETFED_MALFORMED, "/loss"},
-        {HEAD "\"loss\":\"mse\",\"layers\":[" FLAT FC "]}",
-         POCKETFED_UNSUPPORTED, "mse"},
-        {HEAD LOSS "\"layer\":[" FLAT FC "]}", POCKETFED_MALFORMED,
-         "did you mean \"layers\""},
-        {HEAD LOSS "\"layers\":[]}", POCKETFED_MALFORMED, "/layers"},
-        {HEAD LOSS "\"layers\":[7]}", POCKETFED_MALFORMED, "/layers/0"},
-        {"{\"version\":1,\"input\":[1,8]," LOSS "\"layers\":[" FLAT FC "]}",
-         POCKETFED_MALFORMED, "/input"},
-        {"{\"version\":1,\"input\":[1,8,4097]," LOSS "\"layers\":[" FLAT FC
-         "]}",
-         POCKETFED_LIMIT, "/input/2 is 4097"},
-        {"{\"version\":1,\"input\":[4096,4096,2]," LOSS "\"layers\":[" FLAT FC
-         "]}",
-         POCKETFED_LIMIT, "/input"},
-        {ONE("{\"name\":\"x\",\"type\":\"lstm\"}"), POCKETFED_UNSUPPORTED,
-         "/layers/0/type: there is no layer type \"lstm\""},
-        {ONE("{\"name\":\"x\",\"type\":\"lstm\"}"), POCKETFED_UNSUPPORTED,
-         "conv2d, maxpool2d, relu, flatten, dense"},
-        {ONE("{\"type\":\"relu\"}"), POCKETFED_MALFORMED, "/layers/0/name"},
-        {ONE("{\"name\":\"a.b\",\"type\":\"relu\"}"), POCKETFED_MALFORMED,
-         "/layers/0/name"},
-        {ONE("{\"name\":\"input\",\"type\":\"relu\"}"), POCKETFED_MALFORMED,
-         "/layers/0/name"},
-        {ONE("{\"name\":\"fc\",\"type\":\"relu\"}"), POCKETFED_MALFORMED,
-         "/layers/2/name: \"fc\" is the name of layer 0"},
-        {ONE("{\"name\":\"r\",\"type\":\"relu\",\"init\":\"he_normal\"}"),
-         POCKETFED_MALFORMED, "/layers/0/init"},
-        {ONE("{" CONV "\"kernel\":32}"), POCKETFED_LIMIT,
-         "/layers/0/kernel is 32, more than the limit of 31"},
-        {ONE("{" CONV "\"kernel\":1.5}"), POCKETFED_MALFORMED,
-         "/layers/0/kernel"},
-        {ONE("{" CONV "\"kernel\":0}"), POCKETFED_MALFORMED,
-         "/layers/0/kernel"},
-        {ONE("{" CONV "\"stride\":1}"), POCKETFED_MALFORMED,
-         "/layers/0/kernel is missing"},
-        {ONE("{" CONV "\"kernel\":3,\"padding\":3}"), POCKETFED_MALFORMED,
-         "/layers/0/padding is 3"},
-        {ONE("{" CONV "\"kernel\":9}"), POCKETFED_MALFORMED,
-         "/layers/0/kernel is 9"},
-        {ONE("{" CONV "\"kernel\":3,\"pading\":1}"), POCKETFED_MALFORMED,
-         "did you mean \"padding\""},
-        {ONE("{" CONV "\"kernel\":3,\"init\":\"zeros\"}"), POCKETFED_MALFORMED,
-         "/layers/0/init"},
-        {ONE("{\"name\":\"p\",\"type\":\"maxpool2d\",\"size\":9}"),
-         POCKETFED_MALFORMED, "/layers/0/size is 9"},
-        {ONE("{\"name\":\"r\",\"type\":\"relu\",\"inputs\":[\"q\"]}"),
-         POCKETFED_UNSUPPORTED, "/layers/0/inputs"},
-        {ONE("{\"name\":\"r\",\"type\":\"relu\",\"inputs\":[\"input\",\"q\"]}"),
-         POCKETFED_UNSUPPORTED, "/layers/0/inputs"},
-        {ONE("{\"name\":\"r\",\"type\":\"relu\",\"inputs\":\"input\"}"),
-         POCKETFED_MALFORMED, "/layers/0/inputs"},
-        {HEAD LOSS "\"layers\":[" FC "]}", POCKETFED_MALFORMED, "flatten"},
-        {HEAD LOSS "\"layers\":[{\"name\":\"r\",\"type\":\"relu\"}]}",
-         POCKETFED_MALFORMED, "classes"},
-        {"{\"version\":1,\"input\":[3,1,1]," LOSS
-         "\"layers\":[{\"name\":\"r\",\"type\":\"relu\"}]}",
-         POCKETFED_MALFORMED, "nothing to train"},
-        {"{\"version\":1,\"input\":[16,1024,1024]," LOSS
-         "\"layers\":[{\"name\":\"p\",\"type\":\"maxpool2d\",\"size\":1}]}",
-         POCKETFED_LIMIT, "/layers/0 makes the values"},
-        {"{\"version\":1,\"input\":[1024,64,64]," LOSS "\"layers\":[" FLAT
-         "{\"name\":\"fc\",\"type\":\"dense\",\"units\":4096}]}",
-         POCKETFED_LIMIT, "/layers/1 makes the parameters"},
-        {"{\"version\":1,\"input\":[512,128,128]," LOSS
-         "\"layers\":[{\"name\":\"c\",\"type\":\"conv2d\",\"kernel\":31,"
-         "\"padding\":15,\"out_channels\":32}]}",
-         POCKETFED_LIMIT, "/layers/0 makes the multiplications"},
-    };
-
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    for (size_t i = 0; i < sizeof bad_specs / sizeof *bad_specs; i++) {
         struct pf_model *m = NULL;
         struct pf_error err = {0};
-        enum pocketfed_status st =
-            pf_model_create(bad[i].spec, strlen(bad[i].spec), &m, &err);
+        enum pocketfed_status st = pf_model_create(
+            bad_specs[i].spec, strlen(bad_specs[i].spec), &m, &err);
 
-        if (st != bad[i].status || err.status != st || m ||
-            (!strstr(err.text, bad[i].says) && !strstr(err.hint, bad[i].says)))
-            fail_msg("%s\ngave %s: %s (%s)", bad[i].spec,
+        if (st != bad_specs[i].status || err.status != st || m ||
+            (!strstr(err.text, bad_specs[i].says) &&
+             !strstr(err.hint, bad_specs[i].says)))
+            fail_msg("%s\ngave %s: %s (%s)", bad_specs[i].spec,
                      pocketfed_status_name(st), err.text, err.hint);
     }
 }
