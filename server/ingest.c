@@ -40,16 +40,13 @@ void pf_ingest_free(struct pf_exchange *ex)
 /* A refusal of this upload: counted for the round, everything given back. */
 static enum pf_next refuse(struct pf_exchange *ex, const struct pf_problem *p)
 {
-    enum pf_next next;
-
     if (p->id == PF_PROBLEM_ROUND_CLOSED)
         atomic_fetch_add(&ex->task->late, 1);
-    else if (pf_problem_rows[p->id].action != PF_DO_RETRY)
+    else if (pf_problem_rows[p->id].status != 503)
         atomic_fetch_add(&ex->task->refused, 1);
     drop_place(ex);
     drop_extent(ex);
-    next = pf_reply_problem(ex, p);
-    return next;
+    return pf_reply_problem(ex, p);
 }
 
 static enum pf_next acknowledge(struct pf_exchange *ex,

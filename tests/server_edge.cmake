@@ -5,8 +5,10 @@ foreach(module nonce auth)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c
     ROOMS ${PF_EDGE_ROOMS})
 endforeach()
-pf_test(unit_config LABEL unit SOURCES unit/test_config.c check/tmpdir.c
-  ROOMS ${PF_EDGE_ROOMS})
+foreach(module config statedir)
+  pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c check/tmpdir.c
+    ROOMS ${PF_EDGE_ROOMS})
+endforeach()
 pf_fuzz(fuzz_config CORPUS config SOURCES fuzz/fuzz_config.c
   ROOMS ${PF_EDGE_ROOMS})
 foreach(module routes routes_objects routes_admin uploads http)
