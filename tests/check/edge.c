@@ -19,10 +19,10 @@
 
 void edge_start(struct edge *e)
 {
-    edge_start_with(e, 0);
+    edge_start_with(e, 0, 0);
 }
 
-void edge_start_with(struct edge *e, unsigned timeout_s)
+void edge_start_with(struct edge *e, unsigned timeout_s, int tls)
 {
     struct pf_config c;
     struct pf_error err = {0};
@@ -39,7 +39,7 @@ void edge_start_with(struct edge *e, unsigned timeout_s)
         c.timeout_s = timeout_s;
     c.threads = 1;
     c.fold_threads = 1;
-    c.tls = 0;
+    c.tls = tls;
     c.log_level = PF_LOG_ERROR;
     if (pf_daemon_start(&e->daemon, &c, &err) != POCKETFED_OK)
         fail_msg("the daemon did not start: %s", err.text);

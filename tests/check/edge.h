@@ -14,8 +14,8 @@ struct edge {
 /* Plain HTTP on free loopback ports, one thread each. Fails the test when it
  * does not start. */
 void edge_start(struct edge *e);
-/* With another timeout_s (0: the usual). */
-void edge_start_with(struct edge *e, unsigned timeout_s);
+/* With another timeout_s (0: the usual), or with TLS. */
+void edge_start_with(struct edge *e, unsigned timeout_s, int tls);
 void edge_stop(struct edge *e);
 
 #define EDGE_HEADERS 12

@@ -436,7 +436,7 @@ static int set_up_impatient(void **state)
 
     if (!e)
         return -1;
-    edge_start_with(e, 1);
+    edge_start_with(e, 1, 0);
     *state = e;
     return 0;
 }
