@@ -200,14 +200,10 @@ void pf_ingest_data(struct pf_exchange *ex, const void *p, size_t n)
 
 static enum pf_next updated(struct pf_exchange *ex)
 {
-    struct pf_ingest *in = &ex->ingest;
-
     if (ex->answer.kind != PF_ANSWER_ACK)
         return refuse(ex, &ex->answer.u.problem);
-    /* Counted now: the extent is the round's. Counted before, by an upload
-     * that ran beside this one: these bytes are dead. */
-    if (!ex->answer.again)
-        in->has_extent = 0;
+    /* Counted now: the extent is the round's already. Counted before, by an
+     * upload that ran beside this one: these bytes are dead. */
     drop_extent(ex);
     return acknowledge(ex, &ex->answer.u.ack, ex->answer.again);
 }

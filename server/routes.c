@@ -304,17 +304,25 @@ static void woken(struct pf_exchange *ex)
     atomic_fetch_sub(&e->waiting, 1);
 }
 
+/* What the coordinator keeps changes hands here, on its own thread: a woken
+ * exchange may be freed before anybody looks at the answer. */
 static void event_done(struct pf_waiter *w, const struct pf_answer *answer)
 {
     struct pf_exchange *ex = OF(pf_exchange, waiter, w);
 
     ex->answer = *answer;
+    if (answer->kind == PF_ANSWER_ACK && !answer->again)
+        ex->ingest.has_extent = 0;
     woken(ex);
 }
 
 static void job_done(struct pf_job *job)
 {
-    woken(OF(pf_exchange, job, job));
+    struct pf_exchange *ex = OF(pf_exchange, job, job);
+
+    if (job->kind == PF_JOB_TASK && job->problem.id == PF_PROBLEM_NONE)
+        ex->made = NULL;
+    woken(ex);
 }
 
 static enum pf_next refuse_wait(struct pf_exchange *ex)

@@ -131,12 +131,9 @@ static enum pf_next created_status(struct pf_exchange *ex)
 
 static enum pf_next created(struct pf_exchange *ex)
 {
-    struct pf_live_task *t = ex->made;
-
     if (ex->job.problem.id != PF_PROBLEM_NONE)
         return pf_reply_problem(ex, &ex->job.problem);
-    ex->made = NULL; /* the coordinator's now */
-    return pf_route_view(ex, t, created_status);
+    return pf_route_view(ex, ex->job.u.add, created_status);
 }
 
 enum pf_next pf_route_admin_task_create(struct pf_exchange *ex)
