@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text.h"
+
 /* The start: records through the same apply, then everything that no record
  * names is swept, then what was under way goes on. */
 
@@ -129,26 +131,58 @@ static enum pocketfed_status sweep(struct pf_coordinator *c,
 
 /* ---- going on ---------------------------------------------------------- */
 
-static void keep_extent(void *ctx, uint64_t round, const struct pf_effect *fold)
-{
-    const struct pf_open_round *o = ctx;
+struct again {
+    const struct pf_open_round *o;
+    enum pocketfed_status status; /* of the first that is not there */
+    struct pf_error *err;
+};
 
-    if (o->round == round)
-        pf_segment_keep(o->segment, &fold->u.fold.extent);
+/* Are the bytes those that were acknowledged? */
+static enum pocketfed_status check_bytes(const struct pf_open_round *o,
+                                         const struct pf_effect *fold,
+                                         struct pf_error *err)
+{
+    char id[2 * PF_DEVICE_LEN + 1];
+    struct pf_error inner = {0};
+    enum pocketfed_status st;
+    const uint8_t *bytes;
+    uint8_t digest[32];
+
+    st = pf_segment_map(o->segment, &fold->u.fold.extent, &bytes, &inner);
+    if (st == POCKETFED_OK) {
+        pf_sha256(bytes, (size_t)fold->u.fold.extent.length, digest);
+        pf_segment_unmap(bytes, &fold->u.fold.extent);
+        if (memcmp(digest, fold->u.fold.digest, sizeof digest) == 0)
+            return POCKETFED_OK;
+        st = pf_fail(&inner, POCKETFED_PROOF, "its bytes have changed");
+    }
+    pf_hex(fold->u.fold.device.id, PF_DEVICE_LEN, id);
+    pf_fail(err, st,
+            "task %s round %" PRIu64 ": the acknowledged update of device %s "
+            "is lost: %s",
+            o->task->stored.name, o->round, id, inner.text);
+    pf_hint(err, "put the files under journal/ back as they were when "
+                 "pocketfedd stopped");
+    return st;
 }
 
 static void fold_again(void *ctx, uint64_t round, const struct pf_effect *fold)
 {
-    const struct pf_open_round *o = ctx;
+    struct again *a = ctx;
 
-    if (o->round == round)
-        pf_fold_add(o->fold, &fold->u.fold.extent, fold->u.fold.weight);
+    if (a->o->round != round || a->status != POCKETFED_OK)
+        return;
+    pf_segment_keep(a->o->segment, &fold->u.fold.extent);
+    a->status = check_bytes(a->o, fold, a->err);
+    if (a->status == POCKETFED_OK)
+        pf_fold_add(a->o->fold, &fold->u.fold.extent, fold->u.fold.weight);
 }
 
 /* Every update that was acknowledged must be there before anything else. */
 static enum pocketfed_status reopen(struct pf_coordinator *c,
                                     struct pf_error *err)
 {
+    struct again a = {NULL, POCKETFED_OK, err};
     enum pocketfed_status st = POCKETFED_OK;
     struct pf_open_round *o;
 
@@ -156,8 +190,10 @@ static enum pocketfed_status reopen(struct pf_coordinator *c,
         st = pf_open_start(c, o, err);
         if (st != POCKETFED_OK)
             break;
-        pf_round_folds(o->task->round, keep_extent, o);
-        pf_round_folds(o->task->round, fold_again, o);
+        a.o = o;
+        pf_round_folds(o->task->round, fold_again, &a);
+        if (a.status != POCKETFED_OK)
+            return a.status;
         pf_log(c->config.log, PF_LOG_INFO,
                "round resumed task=%s round=%" PRIu64, o->task->stored.name,
                o->round);

@@ -210,6 +210,9 @@ static void update(struct step *s, const struct pf_event *ev,
     pf_answer_acknowledge(r, &r->roster[0],
                           pf_roster_find(&r->roster[0], ev->device.id), a);
     fold = effect(s, PF_EFFECT_FOLD, r->round);
+    fold->u.fold.device = ev->device;
+    memcpy(fold->u.fold.digest, ev->u.update.digest,
+           sizeof fold->u.fold.digest);
     fold->u.fold.extent = ev->u.update.extent;
     fold->u.fold.weight = ev->u.update.admitted.weight;
 }

@@ -174,6 +174,8 @@ struct pf_effect {
     union {
         struct pf_answer answer;
         struct {
+            struct pf_device_ref device;
+            uint8_t digest[32]; /* of the extent's bytes */
             struct pf_extent extent;
             uint64_t weight;
         } fold;

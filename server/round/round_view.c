@@ -37,6 +37,9 @@ void pf_round_folds(const struct pf_round *r,
     for (i = 0; i < roster->n; i++) {
         if (roster->entry[i].state != PF_ENTRY_ACCEPTED)
             continue;
+        fold.u.fold.device = roster->entry[i].device;
+        memcpy(fold.u.fold.digest, roster->entry[i].digest,
+               sizeof fold.u.fold.digest);
         fold.u.fold.extent = roster->entry[i].extent;
         fold.u.fold.weight = roster->entry[i].weight;
         visit(ctx, r->round, &fold);
