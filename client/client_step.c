@@ -98,7 +98,7 @@ static enum pocketfed_status make_receipt(struct pocketfed_client *c,
 {
     pf_buf_clear(&c->receipt);
     pf_buf_adds(&c->receipt, "{\"ack\":");
-    pf_json_string(&c->receipt, (const char *)r->body);
+    pf_json_string_n(&c->receipt, (const char *)r->body, r->body_len);
     pf_buf_adds(&c->receipt, ",\"signature\":");
     pf_json_string(&c->receipt, r->statement);
     c->receipt_key = c->receipt.len;

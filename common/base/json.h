@@ -80,8 +80,11 @@ enum pocketfed_status pf_json_encode(const struct pf_json_field *fields,
 /* The same with two-space indentation, for people. */
 enum pocketfed_status pf_json_encode_pretty(const struct pf_json_field *fields,
                                             const void *in, struct pf_buf *out);
-/* Appends s as a JSON string with its quotes. */
+/* Appends s as a JSON string with its quotes; _n takes exactly n bytes, which
+ * need no NUL after them. */
 enum pocketfed_status pf_json_string(struct pf_buf *out, const char *s);
+enum pocketfed_status pf_json_string_n(struct pf_buf *out, const char *s,
+                                       size_t n);
 /* Appends a double so that it reads back equal; null when not finite. */
 enum pocketfed_status pf_json_double(struct pf_buf *out, double d);
 

@@ -13,10 +13,11 @@ struct writer {
     int indent;
 };
 
-enum pocketfed_status pf_json_string(struct pf_buf *out, const char *s)
+enum pocketfed_status pf_json_string_n(struct pf_buf *out, const char *s,
+                                       size_t left)
 {
     const uint8_t *p = (const uint8_t *)s;
-    size_t left = strlen(s), n;
+    size_t n;
 
     pf_buf_adds(out, "\"");
     for (; left > 0; p += n, left -= n) {
@@ -37,6 +38,11 @@ enum pocketfed_status pf_json_string(struct pf_buf *out, const char *s)
         }
     }
     return pf_buf_adds(out, "\"");
+}
+
+enum pocketfed_status pf_json_string(struct pf_buf *out, const char *s)
+{
+    return pf_json_string_n(out, s, strlen(s));
 }
 
 /* The locale's decimal point, whatever it is, becomes '.'. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guard.h"
 #include "httpsig.h"
 #include "joinlink.h"
 #include "text.h"
@@ -152,6 +153,72 @@ static enum pocketfed_status serve(void *ctx, const struct pocketfed_request *r,
     return POCKETFED_OK;
 }
 
+/* The transport: the memory one, but a body ends where the memory ends, with no
+ * NUL after it, and is gone after the cancel. */
+struct wire {
+    struct pocketfed_transport inner;
+    uint8_t *body;
+    size_t body_len;
+};
+
+static enum pocketfed_status wire_begin(void *ctx,
+                                        const struct pocketfed_request *r)
+{
+    struct wire *w = ctx;
+
+    return w->inner.begin(w->inner.ctx, r);
+}
+
+static void wire_cancel(void *ctx)
+{
+    struct wire *w = ctx;
+
+    w->inner.cancel(w->inner.ctx);
+    pf_guard_free(w->body, w->body_len);
+    w->body = NULL;
+}
+
+static enum pocketfed_status wire_poll(void *ctx, int budget_ms,
+                                       struct pocketfed_reply *out, char *why,
+                                       size_t why_len)
+{
+    struct wire *w = ctx;
+    enum pocketfed_status st;
+
+    st = w->inner.poll(w->inner.ctx, budget_ms, out, why, why_len);
+    if (st)
+        return st;
+    MUST(!w->body);
+    w->body_len = out->body_len;
+    w->body = pf_guard_copy(out->body, out->body_len);
+    out->body = w->body;
+    return POCKETFED_OK;
+}
+
+static void wire_destroy(void *ctx)
+{
+    struct wire *w = ctx;
+
+    wire_cancel(w);
+    w->inner.destroy(w->inner.ctx);
+    free(w);
+}
+
+static void make_transport(struct pf_app *a)
+{
+    struct wire *w = calloc(1, sizeof *w);
+
+    MUST(w && !pf_transport_memory(serve, a, &w->inner));
+    a->transport = (struct pocketfed_transport){
+        .size = sizeof a->transport,
+        .ctx = w,
+        .begin = wire_begin,
+        .poll = wire_poll,
+        .cancel = wire_cancel,
+        .destroy = wire_destroy,
+    };
+}
+
 static enum pocketfed_status count(void *ctx, uint64_t *n)
 {
     (void)ctx;
@@ -192,7 +259,7 @@ enum pocketfed_status pf_app_try_open(struct pf_app *a)
 {
     enum pocketfed_status st;
 
-    MUST(!pf_transport_memory(serve, a, &a->transport));
+    make_transport(a);
     st = pocketfed_client_open(&a->options, &a->env, &a->client, a->why,
                                sizeof a->why);
     if (st)

@@ -14,7 +14,7 @@ struct pf_app {
     char base[256], dir[300], link[1024];
     struct pocketfed_options options;
     struct pocketfed_env env;
-    struct pocketfed_transport transport;
+    struct pocketfed_transport transport; /* bodies end at a guard page */
     struct pocketfed_client *client;
     struct pocketfed_progress progress; /* of the last step */
     struct pf_key *hardware;            /* signs when env.sign is set */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guard.h"
 #include "text.h"
 
 struct pf_buf *pf_side_file(struct pf_side *s, const char *name)
@@ -122,13 +123,15 @@ static enum pocketfed_status exchange(struct pf_side *s,
     struct pf_fake_reply r;
     struct pf_want_reply in;
     enum pocketfed_status st = POCKETFED_OK;
+    uint8_t *flush; /* a body is no string: nothing readable follows it */
 
     memset(&r, 0, sizeof r);
     pf_fake_serve(s->fake, want->call, &want->args, want->body, want->body_len,
                   &r);
+    flush = pf_guard_copy(r.body.data, r.body.len);
     in = (struct pf_want_reply){
         .status = r.status,
-        .body = r.body.data,
+        .body = flush,
         .body_len = r.body.len,
         .statement = r.statement[0] ? r.statement : NULL,
         .retry_after_ms = r.retry_after_s * 1000,
@@ -137,6 +140,7 @@ static enum pocketfed_status exchange(struct pf_side *s,
         s->fake->drop_ack = 0;
     else
         st = pf_participation_reply(s->p, &in, &s->err);
+    pf_guard_free(flush, r.body.len);
     pf_fake_reply_free(&r);
     return st;
 }

@@ -315,6 +315,19 @@ static void strings_are_escaped(void **state)
     pf_buf_free(&out);
 }
 
+static void a_string_of_n_bytes_needs_no_nul(void **state)
+{
+    char *text = pf_guard_copy("ab\"\xc3", 4); /* torn in the last character */
+    struct pf_buf out;
+
+    (void)state;
+    pf_buf_init(&out, 100);
+    pf_json_string_n(&out, text, 4);
+    assert_string_equal(pf_buf_str(&out), "\"ab\\\"\\ufffd\"");
+    pf_buf_free(&out);
+    pf_guard_free(text, 4);
+}
+
 static void the_locale_changes_nothing(void **state)
 {
     static const char *const comma[] = {"de_DE.UTF-8", "fr_FR.UTF-8",
@@ -354,6 +367,7 @@ int main(void)
         cmocka_unit_test(what_could_not_be_read_back_is_not_written),
         cmocka_unit_test(numbers_are_written_short_and_read_back_equal),
         cmocka_unit_test(strings_are_escaped),
+        cmocka_unit_test(a_string_of_n_bytes_needs_no_nul),
         cmocka_unit_test(the_locale_changes_nothing),
     };
 
