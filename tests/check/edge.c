@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <pthread.h>
@@ -49,6 +50,31 @@ void edge_stop(struct edge *e)
 {
     pf_daemon_stop(&e->daemon);
     pf_tmpdir_remove(e->dir);
+}
+
+int edge_fresh(void **state, unsigned cohort, unsigned timeout_s, int tls)
+{
+    struct edge *e = malloc(sizeof *e);
+
+    if (!e)
+        return -1;
+    edge_start_with(e, timeout_s, tls);
+    if (cohort)
+        edge_task(e, cohort);
+    *state = e;
+    return 0;
+}
+
+int edge_set_up(void **state)
+{
+    return edge_fresh(state, 2, 0, 0);
+}
+
+int edge_tear_down(void **state)
+{
+    edge_stop(*state);
+    free(*state);
+    return 0;
 }
 
 /* What the adapter keeps for an exchange. */
@@ -408,10 +434,21 @@ void edge_checkin(struct edge *e, const struct pf_key *key, const char *ask,
 void edge_put(struct edge *e, const struct pf_key *key, uint64_t round,
               const struct pf_buf *frame, struct edge_reply *r)
 {
-    char path[100];
+    struct edge_request rq;
+    char path[EDGE_PATH];
 
-    snprintf(path, sizeof path, "/v1/tasks/t/rounds/%d/update", (int)round);
-    edge_device(e, key, "PUT", path, frame->data, frame->len, r);
+    edge_put_request(e, key, round, frame, path, &rq);
+    edge_send(e, &rq, r);
+}
+
+void edge_put_request(struct edge *e, const struct pf_key *key, uint64_t round,
+                      const struct pf_buf *frame, char path[EDGE_PATH],
+                      struct edge_request *rq)
+{
+    snprintf(path, EDGE_PATH, "/v1/tasks/t/rounds/%d/update", (int)round);
+    *rq = (struct edge_request){
+        .method = "PUT", .path = path, .body = frame->data, .len = frame->len};
+    edge_sign(e, rq, key, 0);
 }
 
 uint64_t edge_waiting(struct edge *e)

@@ -18,6 +18,12 @@ void edge_start(struct edge *e);
 void edge_start_with(struct edge *e, unsigned timeout_s, int tls);
 void edge_stop(struct edge *e);
 
+/* Fixtures of cmocka: *state is a started edge, with a task for `cohort`
+ * devices when that is not 0; edge_set_up makes the one for two devices. */
+int edge_fresh(void **state, unsigned cohort, unsigned timeout_s, int tls);
+int edge_set_up(void **state);
+int edge_tear_down(void **state);
+
 #define EDGE_HEADERS 12
 struct edge_request {
     enum pf_listener listener;
@@ -81,6 +87,11 @@ void edge_checkin(struct edge *e, const struct pf_key *key, const char *ask,
                   struct edge_reply *r);
 void edge_put(struct edge *e, const struct pf_key *key, uint64_t round,
               const struct pf_buf *frame, struct edge_reply *r);
+/* Only its request, signed; `path` holds the path that it points to. */
+#define EDGE_PATH 100
+void edge_put_request(struct edge *e, const struct pf_key *key, uint64_t round,
+                      const struct pf_buf *frame, char path[EDGE_PATH],
+                      struct edge_request *rq);
 /* Places taken in the coordinator's queue. */
 uint64_t edge_waiting(struct edge *e);
 

@@ -19,21 +19,7 @@
 
 static int set_up(void **state)
 {
-    struct edge *e = malloc(sizeof *e);
-
-    if (!e)
-        return -1;
-    edge_start(e);
-    edge_task(e, 1);
-    *state = e;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    edge_stop(*state);
-    free(*state);
-    return 0;
+    return edge_fresh(state, 1, 0, 0);
 }
 
 static int dial(struct edge *e)
@@ -95,6 +81,15 @@ static int status_of(const char *answer)
     return strncmp(answer, "HTTP/1.1 ", 9) == 0
                ? (int)strtol(answer + 9, NULL, 10)
                : 0;
+}
+
+/* The status of the next answer. */
+static int heard(int fd)
+{
+    char answer[3000];
+
+    hear(fd, answer, sizeof answer, 0);
+    return status_of(answer);
 }
 
 /* 1 when the peer has closed (and everything before it was read). */
@@ -297,85 +292,89 @@ static void sends_a_model_whole_in_part_or_not_at_all(void **state)
     close(fd);
 }
 
-/* A signed PUT's head, with Expect when `expect`. */
-static void put_head(struct edge *e, const struct pf_key *key, uint64_t round,
-                     const struct pf_buf *frame, int expect, char *out,
-                     size_t cap)
+/* An update that a device would put. */
+struct offer {
+    struct edge *e;
+    struct pf_key *key;
+    struct pf_buf frame;
+    uint64_t round;
+};
+
+static struct offer offer_of(struct edge *e)
 {
-    struct edge_request rq = {.method = "PUT"};
-    char path[100];
+    struct offer o = {.e = e, .key = edge_join(e)};
+
+    edge_update(e, o.key, &o.round, &o.frame);
+    return o;
+}
+
+static void forget(struct offer *o)
+{
+    pf_buf_free(&o->frame);
+    pf_key_free(o->key);
+}
+
+/* Says the head of its PUT signed by key, with that line if any. */
+static void say_head(int fd, const struct offer *o, const struct pf_key *key,
+                     const char *line)
+{
+    char head[5000], path[EDGE_PATH];
+    struct edge_request rq;
     unsigned i;
     size_t n;
 
-    snprintf(path, sizeof path, "/v1/tasks/t/rounds/%d/update", (int)round);
-    rq.path = path;
-    rq.body = frame->data;
-    rq.len = frame->len;
-    edge_sign(e, &rq, key, 0);
-    n = (size_t)snprintf(out, cap,
+    edge_put_request(o->e, key, o->round, &o->frame, path, &rq);
+    n = (size_t)snprintf(head, sizeof head,
                          "PUT %s HTTP/1.1\r\nHost: x\r\n"
                          "Content-Length: %zu\r\n%s",
-                         path, frame->len,
-                         expect ? "Expect: 100-continue\r\n" : "");
+                         path, o->frame.len, line);
     for (i = 0; i < rq.n_headers; i++)
-        n += (size_t)snprintf(out + n, cap - n, "%s: %s\r\n", rq.header[i].name,
-                              rq.header[i].value);
-    snprintf(out + n, cap - n, "\r\n");
+        n += (size_t)snprintf(head + n, sizeof head - n, "%s: %s\r\n",
+                              rq.header[i].name, rq.header[i].value);
+    n += (size_t)snprintf(head + n, sizeof head - n, "\r\n");
+    say(fd, head, n);
 }
 
 static void asks_for_the_body_of_a_wanted_update_alone(void **state)
 {
-    struct edge *e = *state;
-    struct pf_key *key = edge_join(e), *other = edge_join(e);
-    char head[5000], answer[3000];
-    struct pf_buf frame;
-    uint64_t round;
+    static const char expect[] = "Expect: 100-continue\r\n";
+    struct offer o = offer_of(*state);
+    struct pf_key *other = edge_join(*state);
+    char answer[3000];
     int fd;
 
-    edge_update(e, key, &round, &frame);
-    put_head(e, other, round, &frame, 1, head, sizeof head);
-    fd = dial(e);
-    say(fd, head, strlen(head));
-    hear(fd, answer, sizeof answer, 0);
-    assert_int_equal(status_of(answer), 403); /* and no 100 before */
+    fd = dial(*state);
+    say_head(fd, &o, other, expect);
+    assert_int_equal(heard(fd), 403); /* and no 100 before */
     close(fd);
 
-    put_head(e, key, round, &frame, 1, head, sizeof head);
-    fd = dial(e);
-    say(fd, head, strlen(head));
+    fd = dial(*state);
+    say_head(fd, &o, o.key, expect);
     hear(fd, answer, sizeof answer, 1);
     assert_int_equal(status_of(answer), 100);
-    say(fd, frame.data, frame.len);
+    say(fd, o.frame.data, o.frame.len);
     hear(fd, answer, sizeof answer, 0);
     assert_int_equal(status_of(answer), 201);
     assert_non_null(strstr(answer, "ocketfed-"));
     /* Again on the same connection, without Expect. */
-    put_head(e, key, round, &frame, 0, head, sizeof head);
-    say(fd, head, strlen(head));
-    say(fd, frame.data, frame.len);
-    hear(fd, answer, sizeof answer, 0);
-    assert_int_equal(status_of(answer), 200);
+    say_head(fd, &o, o.key, "");
+    say(fd, o.frame.data, o.frame.len);
+    assert_int_equal(heard(fd), 200);
     close(fd);
-    pf_buf_free(&frame);
-    pf_key_free(key);
     pf_key_free(other);
+    forget(&o);
 }
 
 static void takes_back_what_a_lost_connection_held(void **state)
 {
     struct edge *e = *state;
-    struct pf_key *key = edge_join(e);
-    char head[5000], answer[3000];
-    struct pf_buf frame;
-    uint64_t round;
+    struct offer o = offer_of(e);
     int fd, i;
 
-    edge_update(e, key, &round, &frame);
     for (i = 0; i < 8; i++) {
-        put_head(e, key, round, &frame, 0, head, sizeof head);
         fd = dial(e);
-        say(fd, head, strlen(head));
-        say(fd, frame.data, (size_t)i * 3000);
+        say_head(fd, &o, o.key, "");
+        say(fd, o.frame.data, (size_t)i * 3000);
         close(fd);
     }
     for (i = 0; i < 200 && (edge_waiting(e) > 0 ||
@@ -383,15 +382,12 @@ static void takes_back_what_a_lost_connection_held(void **state)
          i++)
         usleep(10000);
     assert_int_equal(edge_waiting(e), 0);
-    put_head(e, key, round, &frame, 0, head, sizeof head);
     fd = dial(e);
-    say(fd, head, strlen(head));
-    say(fd, frame.data, frame.len);
-    hear(fd, answer, sizeof answer, 0);
-    assert_int_equal(status_of(answer), 201);
+    say_head(fd, &o, o.key, "");
+    say(fd, o.frame.data, o.frame.len);
+    assert_int_equal(heard(fd), 201);
     close(fd);
-    pf_buf_free(&frame);
-    pf_key_free(key);
+    forget(&o);
 }
 
 static void lets_its_own_user_administer(void **state)
@@ -399,15 +395,13 @@ static void lets_its_own_user_administer(void **state)
     static const char text[] = "GET /admin/v1 HTTP/1.1\r\nHost: x\r\n\r\n";
     struct edge *e = *state;
     struct sockaddr_un a = {.sun_family = AF_UNIX};
-    char answer[3000];
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
     memcpy(a.sun_path, e->daemon.config.admin_socket,
            strlen(e->daemon.config.admin_socket) + 1);
     assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
     say(fd, text, strlen(text));
-    hear(fd, answer, sizeof answer, 0);
-    assert_int_equal(status_of(answer), 200);
+    assert_int_equal(heard(fd), 200);
     close(fd);
 }
 
@@ -432,50 +426,35 @@ static void closes_a_connection_that_drips_its_head(void **state)
 
 static int set_up_impatient(void **state)
 {
-    struct edge *e = malloc(sizeof *e);
-
-    if (!e)
-        return -1;
-    edge_start_with(e, 1, 0);
-    *state = e;
-    return 0;
+    return edge_fresh(state, 0, 1, 0);
 }
 
 static void stops_while_requests_run(void **state)
 {
     struct edge *e = *state;
-    struct pf_key *key = edge_join(e);
-    char head[5000], answer[3000];
-    struct pf_buf frame;
-    uint64_t round;
-    int fd, i;
+    struct offer o = offer_of(e);
+    int fd = dial(e), i;
 
-    edge_update(e, key, &round, &frame);
-    put_head(e, key, round, &frame, 0, head, sizeof head);
-    fd = dial(e);
-    say(fd, head, strlen(head));
-    say(fd, frame.data, 5000);
+    say_head(fd, &o, o.key, "");
+    say(fd, o.frame.data, 5000);
     for (i = 0; i < 200 && edge_waiting(e) == 0; i++)
         usleep(10000);
     pf_daemon_drain(&e->daemon);
     assert_false(pf_daemon_idle(&e->daemon));
     /* The running upload may still end. */
-    say(fd, frame.data + 5000, frame.len - 5000);
-    hear(fd, answer, sizeof answer, 0);
-    assert_int_equal(status_of(answer), 201);
+    say(fd, o.frame.data + 5000, o.frame.len - 5000);
+    assert_int_equal(heard(fd), 201);
     for (i = 0; i < 200 && !pf_daemon_idle(&e->daemon); i++)
         usleep(10000);
     assert_true(pf_daemon_idle(&e->daemon));
     /* What comes now is told to come back. */
-    say(fd, head, strlen(head));
-    hear(fd, answer, sizeof answer, 0);
-    assert_int_equal(status_of(answer), 503);
+    say_head(fd, &o, o.key, "");
+    assert_int_equal(heard(fd), 503);
     close(fd);
-    pf_buf_free(&frame);
-    pf_key_free(key);
+    forget(&o);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, edge_tear_down)
 
 int main(void)
 {
@@ -491,7 +470,7 @@ int main(void)
         TEST(takes_back_what_a_lost_connection_held),
         TEST(lets_its_own_user_administer),
         cmocka_unit_test_setup_teardown(closes_a_connection_that_drips_its_head,
-                                        set_up_impatient, tear_down),
+                                        set_up_impatient, edge_tear_down),
         TEST(stops_while_requests_run),
     };
 

@@ -3,32 +3,12 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
 #include "edge.h"
 #include "statement.h"
 #include "text.h"
-
-static int set_up(void **state)
-{
-    struct edge *e = malloc(sizeof *e);
-
-    if (!e)
-        return -1;
-    edge_start(e);
-    edge_task(e, 2);
-    *state = e;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    edge_stop(*state);
-    free(*state);
-    return 0;
-}
 
 /* ---- the table ---- */
 
@@ -320,7 +300,7 @@ static void tells_a_waiting_device_when_to_come_back(void **state)
     pf_key_free(key);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, edge_set_up, edge_tear_down)
 
 int main(void)
 {

@@ -3,30 +3,10 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
 #include "edge.h"
-
-static int set_up(void **state)
-{
-    struct edge *e = malloc(sizeof *e);
-
-    if (!e)
-        return -1;
-    edge_start(e);
-    edge_task(e, 2);
-    *state = e;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    edge_stop(*state);
-    free(*state);
-    return 0;
-}
 
 /* ---- admin ---- */
 
@@ -180,7 +160,7 @@ static void is_not_ready_while_it_stops(void **state)
     edge_forget(&r);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, edge_set_up, edge_tear_down)
 
 int main(void)
 {

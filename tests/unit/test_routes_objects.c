@@ -3,32 +3,12 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
 #include "edge.h"
 #include "statement.h"
 #include "text.h"
-
-static int set_up(void **state)
-{
-    struct edge *e = malloc(sizeof *e);
-
-    if (!e)
-        return -1;
-    edge_start(e);
-    edge_task(e, 2);
-    *state = e;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    edge_stop(*state);
-    free(*state);
-    return 0;
-}
 
 /* ---- plans and models ---- */
 
@@ -131,7 +111,7 @@ static void answers_304_and_if_range_by_the_strong_tag(void **state)
     edge_forget(&r);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, edge_set_up, edge_tear_down)
 
 int main(void)
 {

@@ -16,20 +16,7 @@
 
 static int set_up(void **state)
 {
-    struct edge *e = malloc(sizeof *e);
-
-    if (!e)
-        return -1;
-    edge_start_with(e, 0, 1);
-    *state = e;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    edge_stop(*state);
-    free(*state);
-    return 0;
+    return edge_fresh(state, 0, 0, 1);
 }
 
 struct visit {
@@ -160,7 +147,7 @@ static void refuses_what_is_old(void **state)
     }
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, edge_tear_down)
 
 int main(void)
 {

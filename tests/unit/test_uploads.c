@@ -3,31 +3,11 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
 #include "edge.h"
 #include "statement.h"
-
-static int set_up(void **state)
-{
-    struct edge *e = malloc(sizeof *e);
-
-    if (!e)
-        return -1;
-    edge_start(e);
-    edge_task(e, 2);
-    *state = e;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    edge_stop(*state);
-    free(*state);
-    return 0;
-}
 
 /* ---- uploads ---- */
 
@@ -64,18 +44,15 @@ static void takes_an_update_in_small_pieces(void **state)
 {
     struct edge *e = *state;
     struct pf_key *key = edge_join(e);
-    struct edge_request rq = {.method = "PUT", .piece = 97};
+    struct edge_request rq;
     struct pf_buf frame;
     struct edge_reply r;
     uint64_t round;
-    char path[100];
+    char path[EDGE_PATH];
 
     edge_update(e, key, &round, &frame);
-    snprintf(path, sizeof path, "/v1/tasks/t/rounds/%d/update", (int)round);
-    rq.path = path;
-    rq.body = frame.data;
-    rq.len = frame.len;
-    edge_sign(e, &rq, key, 0);
+    edge_put_request(e, key, round, &frame, path, &rq);
+    rq.piece = 97;
     edge_send(e, &rq, &r);
     edge_expect(&r, 201, PF_PROBLEM_NONE);
     edge_forget(&r);
@@ -87,18 +64,14 @@ static void refuses_an_update_that_is_not_what_was_signed(void **state)
 {
     struct edge *e = *state;
     struct pf_key *key = edge_join(e);
-    struct edge_request rq = {.method = "PUT"};
+    struct edge_request rq;
     struct pf_buf frame;
     struct edge_reply r;
     uint64_t round;
-    char path[100];
+    char path[EDGE_PATH];
 
     edge_update(e, key, &round, &frame);
-    snprintf(path, sizeof path, "/v1/tasks/t/rounds/%d/update", (int)round);
-    rq.path = path;
-    rq.body = frame.data;
-    rq.len = frame.len;
-    edge_sign(e, &rq, key, 0);
+    edge_put_request(e, key, round, &frame, path, &rq);
     frame.data[frame.len - 100] ^= 1;
     edge_send(e, &rq, &r);
     edge_expect(&r, 400, PF_PROBLEM_DIGEST);
@@ -178,22 +151,17 @@ static void gives_everything_back_when_the_connection_is_lost(void **state)
 {
     struct edge *e = *state;
     struct pf_key *key = edge_join(e);
+    struct edge_request rq;
     struct pf_buf frame;
     struct edge_reply r;
     uint64_t round;
-    char path[100];
+    char path[EDGE_PATH];
     size_t i;
 
     edge_update(e, key, &round, &frame);
-    snprintf(path, sizeof path, "/v1/tasks/t/rounds/%d/update", (int)round);
     for (i = 0; i < 20; i++) {
-        struct edge_request rq = {.method = "PUT",
-                                  .path = path,
-                                  .body = frame.data,
-                                  .len = frame.len,
-                                  .piece = 4096};
-
-        edge_sign(e, &rq, key, 0);
+        edge_put_request(e, key, round, &frame, path, &rq);
+        rq.piece = 4096;
         edge_cut(e, &rq, i * frame.len / 20);
         assert_int_equal(edge_waiting(e), 0);
     }
@@ -222,7 +190,7 @@ static void notes_a_failure(void **state)
     pf_key_free(key);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, edge_set_up, edge_tear_down)
 
 int main(void)
 {
