@@ -328,6 +328,9 @@ static enum pocketfed_status perform(struct pf_coordinator *c,
         return POCKETFED_OK;
     case PF_EFFECT_EVALUATE:
         return evaluate(c, t, e, err);
+    case PF_EFFECT_DISCARD:
+        pf_background_drop(c->background, e->u.model); /* else at next start */
+        return POCKETFED_OK;
     case PF_EFFECT_FOLD:
     case PF_EFFECT_FINISH:
     case PF_EFFECT_DROP:

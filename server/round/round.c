@@ -1,5 +1,6 @@
 #include "round_inside.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -59,6 +60,19 @@ static struct pf_effect *effect(struct step *s, enum pf_effect_kind kind,
     return e;
 }
 
+/* Applies what may leave the newest model to be measured, and asks for that:
+ * a model published in its turn, or the last of a task that is finished. */
+static void apply_and_measure(struct step *s, const struct pf_record *rec)
+{
+    struct pf_round *r = s->r;
+    unsigned before = r->n_unmeasured;
+
+    pf_round_apply(r, rec);
+    if (r->n_unmeasured > before)
+        memcpy(effect(s, PF_EFFECT_EVALUATE, r->published_round)->u.model,
+               r->model, sizeof r->model);
+}
+
 static void set_state(struct step *s, enum pf_task_state state,
                       const char *reason)
 {
@@ -66,7 +80,7 @@ static void set_state(struct step *s, enum pf_task_state state,
 
     rec->u.state.state = (int)state;
     snprintf(rec->u.state.reason, sizeof rec->u.state.reason, "%s", reason);
-    pf_round_apply(s->r, rec);
+    apply_and_measure(s, rec);
 }
 
 static void abandon(struct step *s, const char *reason)
@@ -250,8 +264,12 @@ static void finished(struct step *s, const struct pf_event *ev)
     struct pf_record *rec;
     const char *reason;
 
-    if (r->phase != PF_PHASE_CLOSING || ev->round != r->round)
+    if (r->phase != PF_PHASE_CLOSING || ev->round != r->round) {
+        if (ev->round > r->published_round) /* of a round given up meanwhile */
+            memcpy(effect(s, PF_EFFECT_DISCARD, ev->round)->u.model,
+                   ev->u.finished.model, sizeof ev->u.finished.model);
         return;
+    }
     rec = draft(s, PF_REC_PUBLISHED, r->round);
     memcpy(rec->u.published.model, ev->u.finished.model, 32);
     memcpy(rec->u.published.state, ev->u.finished.state, 32);
@@ -259,13 +277,10 @@ static void finished(struct step *s, const struct pf_event *ev)
     rec->u.published.weight = r->weight;
     rec->u.published.saturated = r->saturated;
     rec->u.published.train_loss = pf_round_train_loss(r);
-    pf_round_apply(r, rec);
+    apply_and_measure(s, rec);
     reason = stop_reason(s); /* also when paused meanwhile */
     if (reason)
         set_state(s, PF_TASK_FINISHED, reason);
-    if (pf_round_unmeasured(r, ev->round))
-        memcpy(effect(s, PF_EFFECT_EVALUATE, ev->round)->u.model, r->model,
-               sizeof r->model);
     effect(s, PF_EFFECT_DROP, ev->round);
 }
 
@@ -289,8 +304,10 @@ static void evaluated(struct step *s, const struct pf_event *ev)
     if (!pf_round_unmeasured(r, ev->round))
         return;
     rec = draft(s, PF_REC_EVALUATED, ev->round);
-    rec->u.evaluated.loss = ev->u.evaluated.loss;
-    rec->u.evaluated.accuracy = ev->u.evaluated.accuracy;
+    rec->u.evaluated.loss =
+        isfinite(ev->u.evaluated.loss) ? ev->u.evaluated.loss : -1;
+    rec->u.evaluated.accuracy =
+        isfinite(ev->u.evaluated.accuracy) ? ev->u.evaluated.accuracy : -1;
     pf_round_apply(r, rec);
     if (r->state == PF_TASK_FINISHED || !(wanted > 0) ||
         !(ev->u.evaluated.accuracy >= wanted) ||

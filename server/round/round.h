@@ -166,6 +166,7 @@ enum pf_effect_kind {
     PF_EFFECT_FINISH,   /* all folds of the round are queued: make the model */
     PF_EFFECT_EVALUATE, /* measure this model on the test set */
     PF_EFFECT_DROP,     /* the round's segment and sum are not needed */
+    PF_EFFECT_DISCARD,  /* this model is nobody's: its round was given up */
 };
 
 struct pf_effect {
@@ -179,7 +180,7 @@ struct pf_effect {
             struct pf_extent extent;
             uint64_t weight;
         } fold;
-        uint8_t model[32];
+        uint8_t model[32]; /* EVALUATE DISCARD */
     } u;
 };
 

@@ -198,6 +198,8 @@ static const char *check_effect(struct engine_check *c,
         return (s->published || s->abandoned) && !s->drop++
                    ? NULL
                    : "DROP out of order";
+    case PF_EFFECT_DISCARD:
+        return s->published ? "DISCARD of a published model" : NULL;
     default:
         return s->published ? NULL : "EVALUATE of what is not published";
     }
