@@ -101,15 +101,20 @@ static enum pf_next list_next(struct pf_exchange *ex)
 
 static enum pf_next listed(struct pf_exchange *ex)
 {
+    enum pocketfed_status st;
     struct pf_task_status s;
+    struct pf_error err = {0};
 
     if (ex->job.problem.id != PF_PROBLEM_NONE)
         return pf_reply_problem(ex, &ex->job.problem);
     pf_route_status(ex, &s);
     if (ex->listed++ > 0)
         pf_buf_adds(&ex->reply.body, ",");
-    pf_json_encode(pf_task_status_fields, &s, &ex->reply.body);
-    return list_next(ex);
+    st = pf_json_encode(pf_task_status_fields, &s, &ex->reply.body);
+    if (st == POCKETFED_OK)
+        return list_next(ex);
+    pf_fail(&err, st, "the status of task %s is no JSON", s.task);
+    return pf_reply_internal(ex, &err);
 }
 
 enum pf_next pf_route_admin_tasks(struct pf_exchange *ex)
@@ -266,7 +271,8 @@ enum pf_next pf_route_admin_token_create(struct pf_exchange *ex)
 
 struct round_list {
     struct pf_exchange *ex;
-    int alone; /* one round instead of a list */
+    int alone;                    /* one round instead of a list */
+    enum pocketfed_status status; /* of the first that is no JSON */
 };
 
 static void add_round(void *ctx, const struct pf_round_status *stored)
@@ -275,21 +281,22 @@ static void add_round(void *ctx, const struct pf_round_status *stored)
     struct pf_exchange *ex = list->ex;
     struct pf_round_status rs = *stored;
 
-    if (list->alone && rs.round != ex->args.round)
+    if (list->status != POCKETFED_OK ||
+        (list->alone && rs.round != ex->args.round))
         return;
     if (ex->job.u.view.has_open && ex->job.u.view.open.round == rs.round)
         rs = ex->job.u.view.open; /* newer than what is stored */
     rs.needed = ex->task->task.round.collect.min;
     if (ex->listed++ > 0)
         pf_buf_adds(&ex->reply.body, ",");
-    pf_json_encode(pf_round_status_fields, &rs, &ex->reply.body);
+    list->status = pf_json_encode(pf_round_status_fields, &rs, &ex->reply.body);
 }
 
 /* 1 with the rounds in the reply's body. */
 static int write_rounds(struct pf_exchange *ex, uint64_t since, size_t max,
                         int alone)
 {
-    struct round_list list = {ex, alone};
+    struct round_list list = {ex, alone, POCKETFED_OK};
     struct pf_store_reader *reader;
     struct pf_error err = {0};
     enum pocketfed_status st;
@@ -305,6 +312,8 @@ static int write_rounds(struct pf_exchange *ex, uint64_t since, size_t max,
     st = pf_reader_rounds(reader, ex->task->stored.id, since, max, add_round,
                           &list);
     pf_readers_give(ex->edge->readers, reader);
+    if (st == POCKETFED_OK)
+        st = list.status;
     if (st != POCKETFED_OK) {
         pf_fail(&err, st, "cannot read the rounds of %s", ex->args.task);
         pf_reply_internal(ex, &err);

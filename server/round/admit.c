@@ -7,6 +7,7 @@
 
 #define LANES      8
 #define NORM_SLACK 1e-3 /* clients clip in float */
+#define MAX_LOSS   1e9  /* a report beyond it is none: it would spoil means */
 
 /* What costs no look at the numbers. */
 static enum pocketfed_status check_head(const struct pf_expected *want,
@@ -169,7 +170,7 @@ enum pocketfed_status pf_admit(const struct pf_expected *want,
         return st;
     a.examples = a.weight = u.examples;
     a.train_loss = pf_update_metric(&u, "train_loss", -1);
-    if (a.train_loss < 0)
+    if (!(a.train_loss >= 0 && a.train_loss <= MAX_LOSS))
         a.train_loss = -1;
     *out = a;
     return POCKETFED_OK;

@@ -83,6 +83,23 @@ static void a_loss_that_was_not_reported_is_none(void **state)
     assert_true(out.norm == 0);
 }
 
+static void a_loss_beyond_belief_is_none(void **state)
+{
+    static const double losses[] = {1e308, 1.01e9, 1e9};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < 3; i++) {
+        f.head.n_metrics = 1;
+        snprintf(f.head.metrics[0].name, sizeof f.head.metrics[0].name,
+                 "train_loss");
+        f.head.metrics[0].value = losses[i];
+        frame_make(&f, "f32", x, DIM);
+        assert_int_equal(admit(), POCKETFED_OK);
+        assert_true(out.train_loss == (i == 2 ? 1e9 : -1));
+    }
+}
+
 static void bytes_that_are_no_frame_are_malformed(void **state)
 {
     (void)state;
@@ -236,6 +253,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_honest_update_is_admitted_with_its_numbers),
         TEST(a_loss_that_was_not_reported_is_none),
+        TEST(a_loss_beyond_belief_is_none),
         TEST(bytes_that_are_no_frame_are_malformed),
         TEST(another_round_or_task_is_not_assigned),
         TEST(another_plan_model_or_layout_is_refused),

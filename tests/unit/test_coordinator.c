@@ -446,8 +446,8 @@ static void does_not_start(const char *why)
 
     assert_int_equal(core_try_open(&k, dir, &err), POCKETFED_PROOF);
     assert_non_null(strstr(err.text, "task a round 1: "));
-    assert_non_null(strstr(err.text,
-                           "device 01010101010101010101010101010101 is lost"));
+    assert_non_null(
+        strstr(err.text, "device 01010101010101010101010101010101 is lost"));
     assert_non_null(strstr(err.text, why));
     core_close(&k);
 }
