@@ -67,6 +67,18 @@ void engine_free(struct engine *e)
     free(e->record);
 }
 
+int engine_set_up(void **state)
+{
+    engine_init(*state);
+    return 0;
+}
+
+int engine_tear_down(void **state)
+{
+    engine_free(*state);
+    return 0;
+}
+
 struct pf_round *engine_again(const struct engine *e)
 {
     uint8_t plan[32], model[32];
@@ -265,6 +277,14 @@ int engine_assigned(struct engine *e, unsigned device)
 
     return a->kind == PF_ANSWER_CHECKIN &&
            a->u.checkin.kind == PF_CHECKIN_TRAIN;
+}
+
+int engine_abandoned(const struct engine *e, const char *reason)
+{
+    const struct pf_record *r = engine_record(e, PF_REC_ABANDONED);
+
+    return r && strcmp(r->u.abandoned.reason, reason) == 0 &&
+           engine_effect(e, PF_EFFECT_DROP) != NULL;
 }
 
 int engine_waits(struct engine *e, unsigned device, enum pf_wait_reason reason)

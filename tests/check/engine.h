@@ -28,6 +28,9 @@ void engine_init(struct engine *e);
 void engine_go(struct engine *e);   /* makes the engine, gives START */
 void engine_make(struct engine *e); /* only makes it */
 void engine_free(struct engine *e);
+/* Fixtures of cmocka over the engine that is the test's prestate. */
+int engine_set_up(void **state);
+int engine_tear_down(void **state);
 /* The same task, an engine made of the records so far. */
 struct pf_round *engine_again(const struct engine *e);
 /* Makes one of them the shadow from now on. */
@@ -55,6 +58,9 @@ const struct pf_effect *engine_effect(const struct engine *e,
                                       enum pf_effect_kind kind);
 const struct pf_record *engine_record(const struct engine *e,
                                       enum pf_record_kind kind);
+/* The last step abandoned the round for that reason and drops its updates: 1 or
+ * 0. */
+int engine_abandoned(const struct engine *e, const char *reason);
 /* A check-in that is answered by an assignment, or by a wait for that reason:
  * 1 or 0. */
 int engine_assigned(struct engine *e, unsigned device);

@@ -11,27 +11,7 @@
 
 static struct engine e;
 
-static int set_up(void **state)
-{
-    (void)state;
-    engine_init(&e);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    engine_free(&e);
-    return 0;
-}
-
-static const char *phase(void)
-{
-    static struct pf_task_status s;
-
-    pf_round_task_status(e.round, e.now_ms, &s);
-    return s.phase;
-}
+#define PHASE(name) assert_string_equal(engine_status(&e).phase, name)
 
 static void is_assigned(const struct pf_answer *a, uint64_t round)
 {
@@ -63,14 +43,14 @@ static void collecting(void)
     engine_go(&e);
     for (unsigned d = 1; d <= 3; d++)
         is_assigned(engine_checkin(&e, d), 1);
-    assert_string_equal(phase(), "collecting");
+    PHASE("collecting");
 }
 
 static void nothing_happens_before_the_task_is_started(void **state)
 {
     (void)state;
     engine_make(&e);
-    assert_string_equal(phase(), "idle");
+    PHASE("idle");
     assert_int_equal(pf_round_deadline(e.round), INT64_MAX);
     waits(engine_checkin(&e, 1), PF_WAIT_PAUSED, 4000, 9000);
     is_refused(engine_offer(&e, 1, 1, 1), PF_PROBLEM_NOT_ASSIGNED);
@@ -90,7 +70,7 @@ static void start_opens_round_1_on_the_initial_model(void **state)
     assert_int_equal(e.step.record[1].kind, PF_REC_OPENED);
     assert_int_equal(e.step.record[1].round, 1);
     assert_int_equal(e.step.record[1].u.opened.base[0], 0);
-    assert_string_equal(phase(), "selecting");
+    PHASE("selecting");
     engine_command(&e, PF_CMD_START);
     assert_int_equal(e.step.n_records, 0);
 }
@@ -148,10 +128,10 @@ static void a_full_selection_starts_the_collecting_at_once(void **state)
     engine_go(&e);
     engine_checkin(&e, 1);
     engine_checkin(&e, 2);
-    assert_string_equal(phase(), "selecting");
+    PHASE("selecting");
     is_assigned(engine_checkin(&e, 3), 1);
     assert_int_equal(engine_records(&e, PF_REC_COLLECTING), 1);
-    assert_string_equal(phase(), "collecting");
+    PHASE("collecting");
     waits(engine_checkin(&e, 4), PF_WAIT_ROUND_FULL, 4000, 9000);
     assert_int_equal(pf_round_deadline(e.round), e.now_ms + 50000);
 }
@@ -166,9 +146,9 @@ static void enough_devices_start_the_collecting_after_min_s(void **state)
         engine_checkin(&e, d);
     assert_int_equal(pf_round_deadline(e.round), e.now_ms + 20000);
     engine_pass(&e, 19.999);
-    assert_string_equal(phase(), "selecting");
+    PHASE("selecting");
     engine_pass(&e, 0.001);
-    assert_string_equal(phase(), "collecting");
+    PHASE("collecting");
 }
 
 static void all_that_may_come_start_the_collecting_before_min_s(void **state)
@@ -177,10 +157,10 @@ static void all_that_may_come_start_the_collecting_before_min_s(void **state)
     e.task.round.select = (struct pf_window){3, 5, 20, 100};
     engine_go(&e);
     for (unsigned d = 1; d <= 5; d++) {
-        assert_string_equal(phase(), "selecting");
+        PHASE("selecting");
         engine_checkin(&e, d);
     }
-    assert_string_equal(phase(), "collecting");
+    PHASE("collecting");
 }
 
 static void updates_are_taken_while_selecting(void **state)
@@ -190,7 +170,7 @@ static void updates_are_taken_while_selecting(void **state)
     engine_checkin(&e, 1);
     assert_int_equal(engine_offer(&e, 1, 1, 9)->kind, PF_ANSWER_GO);
     assert_int_equal(engine_update(&e, 1, 1, 9)->kind, PF_ANSWER_ACK);
-    assert_string_equal(phase(), "selecting");
+    PHASE("selecting");
     waits(engine_checkin(&e, 1), PF_WAIT_CONTRIBUTED, 4000, 9000);
 }
 
@@ -267,10 +247,10 @@ static void a_full_collection_closes_the_round_at_once(void **state)
     collecting();
     engine_update(&e, 1, 1, 1);
     engine_update(&e, 2, 1, 2);
-    assert_string_equal(phase(), "collecting");
+    PHASE("collecting");
     engine_update(&e, 3, 1, 3);
     assert_int_equal(engine_records(&e, PF_REC_CLOSED), 1);
-    assert_string_equal(phase(), "closing");
+    PHASE("closing");
     /* In this order: every fold is queued before the model is made. */
     assert_int_equal(e.step.effect[0].kind, PF_EFFECT_FOLD);
     assert_int_equal(e.step.effect[2].kind, PF_EFFECT_FINISH);
@@ -285,9 +265,9 @@ static void enough_updates_close_the_round_after_min_s(void **state)
     engine_update(&e, 2, 1, 2);
     assert_int_equal(pf_round_deadline(e.round), e.now_ms + 10000);
     engine_pass(&e, 9.999);
-    assert_string_equal(phase(), "collecting");
+    PHASE("collecting");
     engine_pass(&e, 0.001);
-    assert_string_equal(phase(), "closing");
+    PHASE("closing");
     assert_non_null(engine_effect(&e, PF_EFFECT_FINISH));
 }
 
@@ -298,13 +278,13 @@ static void collect_max_closes_a_round_that_is_still_selecting(void **state)
     e.task.round.collect = (struct pf_window){2, 3, 10, 50};
     engine_go(&e);
     for (unsigned d = 1; d <= 3; d++) {
-        assert_string_equal(phase(), "selecting");
+        PHASE("selecting");
         engine_checkin(&e, d);
         engine_update(&e, d, 1, 1);
     }
     assert_int_equal(engine_records(&e, PF_REC_COLLECTING), 1);
     assert_int_equal(engine_records(&e, PF_REC_CLOSED), 1);
-    assert_string_equal(phase(), "closing");
+    PHASE("closing");
 }
 
 static void time_that_has_passed_counts_before_the_event(void **state)
@@ -427,7 +407,9 @@ static void the_status_of_the_open_round_counts_everybody(void **state)
     assert_true(s.train_loss == 0.5 && s.test_accuracy == -1);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f)                                                                \
+    cmocka_unit_test_prestate_setup_teardown(f, engine_set_up,                 \
+                                             engine_tear_down, &e)
 
 int main(void)
 {

@@ -10,29 +10,7 @@
 
 static struct engine e;
 
-static int set_up(void **state)
-{
-    (void)state;
-    engine_init(&e);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    engine_free(&e);
-    return 0;
-}
-
 #define PHASE(name) assert_string_equal(engine_status(&e).phase, name)
-
-static void is_abandoned(const char *reason)
-{
-    assert_non_null(engine_record(&e, PF_REC_ABANDONED));
-    assert_string_equal(engine_record(&e, PF_REC_ABANDONED)->u.abandoned.reason,
-                        reason);
-    assert_non_null(engine_effect(&e, PF_EFFECT_DROP));
-}
 
 static void too_few_devices_abandon_the_round(void **state)
 {
@@ -43,7 +21,7 @@ static void too_few_devices_abandon_the_round(void **state)
     engine_pass(&e, 99.999);
     PHASE("selecting");
     engine_pass(&e, 0.001);
-    is_abandoned("too few devices");
+    assert_true(engine_abandoned(&e, "too few devices"));
     PHASE("backoff");
     assert_true(engine_waits(&e, 1, PF_WAIT_BACKOFF));
     assert_int_equal(e.answer.u.checkin.min_ms, 8000);
@@ -61,7 +39,7 @@ static void too_few_updates_abandon_the_round(void **state)
         engine_assigned(&e, d);
     engine_update(&e, 1, 1, 7);
     engine_pass(&e, 50);
-    is_abandoned("too few updates");
+    assert_true(engine_abandoned(&e, "too few updates"));
     /* What was acknowledged stays acknowledged; the rest is too late. */
     assert_int_equal(engine_offer(&e, 1, 1, 7)->kind, PF_ANSWER_ACK);
     assert_int_equal(engine_offer(&e, 2, 1, 7)->u.problem.id,
@@ -75,7 +53,7 @@ static void the_next_round_opens_on_the_same_base_after_the_wait(void **state)
     engine_fill(&e, 1);
     engine_finished(&e, 1);
     engine_pass(&e, 100); /* round 2: nobody came */
-    is_abandoned("too few devices");
+    assert_true(engine_abandoned(&e, "too few devices"));
     assert_int_equal(pf_round_deadline(e.round), e.now_ms + 8000);
     engine_pass(&e, 8);
     assert_int_equal(engine_records(&e, PF_REC_OPENED), 1);
@@ -236,7 +214,7 @@ static void a_paused_round_with_too_few_stays_down(void **state)
     engine_go(&e);
     engine_command(&e, PF_CMD_PAUSE);
     engine_pass(&e, 100);
-    is_abandoned("too few devices");
+    assert_true(engine_abandoned(&e, "too few devices"));
     PHASE("idle");
 }
 
@@ -264,7 +242,7 @@ static void a_model_that_could_not_be_made_abandons_the_round(void **state)
     assert_int_equal(e.step.n_records, 0);
     ev.round = 1;
     engine_event(&e, &ev);
-    is_abandoned("no model made: no_memory");
+    assert_true(engine_abandoned(&e, "no model made: no_memory"));
     PHASE("backoff");
     engine_finished(&e, 1);
     assert_int_equal(e.step.n_records, 0);
@@ -285,7 +263,9 @@ static void a_nonsense_cohort_is_refused_at_creation(void **state)
     assert_null(r);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f)                                                                \
+    cmocka_unit_test_prestate_setup_teardown(f, engine_set_up,                 \
+                                             engine_tear_down, &e)
 
 int main(void)
 {

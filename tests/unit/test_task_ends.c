@@ -11,29 +11,7 @@
 
 static struct engine e;
 
-static int set_up(void **state)
-{
-    (void)state;
-    engine_init(&e);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    engine_free(&e);
-    return 0;
-}
-
 #define PHASE(name) assert_string_equal(engine_status(&e).phase, name)
-
-static void is_abandoned(const char *reason)
-{
-    assert_non_null(engine_record(&e, PF_REC_ABANDONED));
-    assert_string_equal(engine_record(&e, PF_REC_ABANDONED)->u.abandoned.reason,
-                        reason);
-    assert_non_null(engine_effect(&e, PF_EFFECT_DROP));
-}
 
 static void has_finished(const char *reason)
 {
@@ -197,7 +175,7 @@ static void the_accuracy_that_was_asked_for_ends_the_open_round(void **state)
     engine_finished(&e, 2);
     engine_fill(&e, 3); /* its model is being made */
     engine_evaluated(&e, 2, 0.9);
-    is_abandoned("stopped");
+    assert_true(engine_abandoned(&e, "stopped"));
     has_finished("accuracy");
     engine_finished(&e, 3);
     assert_int_equal(e.step.n_records, 0);
@@ -268,7 +246,9 @@ static void after_a_restart_the_open_work_is_done_again(void **state)
     assert_int_equal(engine_effect(&e, PF_EFFECT_FINISH)->round, 2);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f)                                                                \
+    cmocka_unit_test_prestate_setup_teardown(f, engine_set_up,                 \
+                                             engine_tear_down, &e)
 
 int main(void)
 {
