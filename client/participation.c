@@ -39,8 +39,8 @@ int64_t pf_part_between(struct pf_participation *p, int64_t min_ms,
 {
     struct pf_rng rng = pf_rng_make(jitter_seed(p), 1, 0, PF_RNG_JITTER);
 
-    if (min_ms < 0)
-        min_ms = 0;
+    if (min_ms < BACKOFF_LEAST_MS)
+        min_ms = BACKOFF_LEAST_MS;
     if (min_ms > WAIT_MOST_MS)
         min_ms = WAIT_MOST_MS;
     if (max_ms > WAIT_MOST_MS)

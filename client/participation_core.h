@@ -68,7 +68,7 @@ enum pocketfed_status pf_part_refuse(struct pf_participation *p);
 void pf_part_fail(struct pf_participation *p, enum pf_failure_code code);
 /* The same request again, after Retry-After or backoff. */
 void pf_part_retry(struct pf_participation *p, int64_t retry_after_ms);
-/* Uniform in [min_ms, max_ms], bounded to a day. */
+/* Uniform in [min_ms, max_ms], bounded to 50 ms and a day. */
 int64_t pf_part_between(struct pf_participation *p, int64_t min_ms,
                         int64_t max_ms);
 

@@ -289,16 +289,27 @@ static enum pocketfed_status on_assignment(struct pf_participation *p)
     return st;
 }
 
+static int is_for_us(const struct pf_participation *p)
+{
+    return strcmp(p->work.task, p->member->task) == 0 &&
+           memcmp(p->work.device, p->member->device, PF_DEVICE_LEN) == 0;
+}
+
+/* Only the record key may say that the task is over; else it is a wait like
+ * any other. */
 static enum pocketfed_status on_wait(struct pf_participation *p, int proved)
 {
-    if (p->work.reason != PF_WAIT_FINISHED) {
+    if (p->work.reason == PF_WAIT_FINISHED && proved && is_for_us(p)) {
+        if (p->io.object_put && !is_zero(p->work.final_model))
+            p->phase = PF_PHASE_FINAL_MODEL;
+        else
+            pf_part_end(p, PF_OUTCOME_FINISHED);
+    } else if (p->work.max_ms > 0 || p->work.min_ms > 0) {
+        p->attempts = 0;
         p->wait_ms = pf_part_between(p, p->work.min_ms, p->work.max_ms);
-        return POCKETFED_OK;
+    } else { /* it names no time */
+        pf_part_retry(p, 0);
     }
-    if (proved && p->io.object_put && !is_zero(p->work.final_model))
-        p->phase = PF_PHASE_FINAL_MODEL;
-    else
-        pf_part_end(p, PF_OUTCOME_FINISHED);
     return POCKETFED_OK;
 }
 
@@ -318,7 +329,6 @@ static enum pocketfed_status on_checkin(struct pf_participation *p,
     if (said.kind == PF_CHECKIN_TRAIN && !proved)
         return wrong_proof(p, "the assignment");
     p->work = said;
-    p->attempts = 0;
     return said.kind == PF_CHECKIN_TRAIN ? on_assignment(p)
                                          : on_wait(p, proved);
 }
@@ -418,11 +428,6 @@ static enum pocketfed_status on_problem(struct pf_participation *p,
     enum pf_problem_action action;
 
     action = pf_refusal_read(r, doing(p->phase), &problem, &why);
-    if (problem.id == PF_PROBLEM_TASK_FINISHED) {
-        pf_part_remove(p, PF_SAVED_UPDATE);
-        pf_part_end(p, PF_OUTCOME_FINISHED);
-        return POCKETFED_OK;
-    }
     /* The round moved on while we asked for what belongs to it. */
     if ((p->phase == PF_PHASE_PLAN || p->phase == PF_PHASE_MODEL) &&
         (r->status == 404 || r->status == 410))

@@ -55,7 +55,7 @@ enum pf_problem_action {
     X(EXISTS, "exists", 409, STOP, "There is one of that name already")        \
     X(STATE, "state", 409, STOP, "Not possible in the present state")          \
     X(ROUND_CLOSED, "round-closed", 410, DROP, "The round is closed")          \
-    X(TASK_FINISHED, "task-finished", 410, STOP, "The task is finished")       \
+    X(TASK_FINISHED, "task-finished", 410, DROP, "The task is finished")       \
     X(LENGTH_REQUIRED, "length-required", 411, STOP,                           \
       "A body needs a Content-Length")                                         \
     X(TOO_LARGE, "too-large", 413, STOP, "The body is too large")              \

@@ -1,7 +1,7 @@
 # client: the participation, the handle, requests, storage, transports.
 set(PF_CLIENT_ROOMS pf_base pf_crypto pf_kernels pf_nn pf_codec pf_formats
   pf_proto pf_client)
-foreach(module participation persistence)
+foreach(module participation persistence finished)
   pf_test(unit_${module} LABEL unit
     SOURCES unit/test_${module}.c check/memberside.c check/fakeserver.c
             check/guard.c
