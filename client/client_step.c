@@ -51,6 +51,8 @@ enum pocketfed_status pf_client_stop(struct pocketfed_client *c,
                                      enum pocketfed_status status)
 {
     c->stopped = status;
+    if (c->joining) /* its token is of no use here any more */
+        pf_client_forget_link(c);
     pf_log(&c->log, status == POCKETFED_FINISHED ? PF_LOG_INFO : PF_LOG_ERROR,
            "stopped status=%s why=\"%s\"", pocketfed_status_name(status),
            c->error.text);
@@ -63,6 +65,8 @@ void pf_client_retry(struct pocketfed_client *c, int64_t retry_after_ms)
     if (retry_after_ms <= 0)
         retry_after_ms = pf_backoff_ms(pf_get64(c->identity.device), c->draws++,
                                        c->attempts);
+    if (retry_after_ms > PF_WAIT_MOST_MS)
+        retry_after_ms = PF_WAIT_MOST_MS;
     c->attempts++;
     pf_client_wait(c, retry_after_ms);
     pf_log(&c->log, PF_LOG_WARN, "retry in_ms=%" PRId64 " why=\"%s\"",

@@ -12,7 +12,6 @@
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_LEAST_MS 50
 #define BACKOFF_MOST_MS  (10 * 60 * 1000)
-#define WAIT_MOST_MS     ((int64_t)24 * 3600 * 1000)
 #define MODEL_FILE_EXTRA (256u << 10) /* header of a model file, at most */
 
 int64_t pf_backoff_ms(uint64_t seed, uint64_t index, unsigned attempt)
@@ -41,10 +40,10 @@ int64_t pf_part_between(struct pf_participation *p, int64_t min_ms,
 
     if (min_ms < BACKOFF_LEAST_MS)
         min_ms = BACKOFF_LEAST_MS;
-    if (min_ms > WAIT_MOST_MS)
-        min_ms = WAIT_MOST_MS;
-    if (max_ms > WAIT_MOST_MS)
-        max_ms = WAIT_MOST_MS;
+    if (min_ms > PF_WAIT_MOST_MS)
+        min_ms = PF_WAIT_MOST_MS;
+    if (max_ms > PF_WAIT_MOST_MS)
+        max_ms = PF_WAIT_MOST_MS;
     if (max_ms < min_ms)
         max_ms = min_ms;
     return min_ms + (int64_t)pf_rng_below(&rng, p->draws++,

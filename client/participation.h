@@ -132,6 +132,9 @@ const struct pf_error *pf_participation_error(const struct pf_participation *p);
  * the record key, else 0. Correct the clock that signs by it. */
 int64_t pf_participation_server_time(const struct pf_participation *p);
 
+/* The longest wait that anybody can ask of us. */
+#define PF_WAIT_MOST_MS ((int64_t)24 * 3600 * 1000)
+
 /* Full-jitter exponential backoff: uniform in [50 ms, 1 s * 2^attempt], at most
  * 10 min. `index` numbers the draws of one `seed`. */
 int64_t pf_backoff_ms(uint64_t seed, uint64_t index, unsigned attempt);

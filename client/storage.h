@@ -3,7 +3,7 @@
  *   DIR/             0700
  *     lock           one process at a time
  *     identity.key   0600, the device's Ed25519 key (none when the app signs)
- *     join.link      the link until the enrolment has succeeded, then wiped
+ *     join.link      the link until the enrolment has ended, then wiped
  *     server.json    where the task is served, and who we are there
  *     counters.json  what has been done so far, and which models are kept
  *     objects/HEX    the two newest model files, named by their digest

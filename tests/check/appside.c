@@ -1,5 +1,6 @@
 #include "appside.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,6 +115,7 @@ static enum pocketfed_status serve(void *ctx, const struct pocketfed_request *r,
     struct pf_call_args args;
     struct pf_fake_reply reply;
     const char *allow;
+    char after[24];
     int64_t created_ms, off;
     int known;
 
@@ -149,6 +151,10 @@ static enum pocketfed_status serve(void *ctx, const struct pocketfed_request *r,
     pf_buf_add(out->body, reply.body.data, reply.body.len);
     if (reply.statement[0])
         pf_memory_header(out, "pocketfed-signature", reply.statement);
+    if (reply.retry_after_s) {
+        snprintf(after, sizeof after, "%" PRId64, reply.retry_after_s);
+        pf_memory_header(out, "retry-after", after);
+    }
     pf_fake_reply_free(&reply);
     return POCKETFED_OK;
 }
