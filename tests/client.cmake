@@ -3,8 +3,8 @@ set(PF_CLIENT_ROOMS pf_base pf_crypto pf_kernels pf_nn pf_codec pf_formats
   pf_proto pf_client)
 foreach(module participation persistence finished)
   pf_test(unit_${module} LABEL unit
-    SOURCES unit/test_${module}.c check/memberside.c check/fakeserver.c
-            check/guard.c
+    SOURCES unit/test_${module}.c check/world.c check/memberside.c
+            check/fakeserver.c check/guard.c
     ROOMS ${PF_CLIENT_ROOMS})
 endforeach()
 pf_test(unit_request LABEL unit SOURCES unit/test_request.c

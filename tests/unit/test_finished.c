@@ -2,47 +2,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "memberside.h"
+#include "world.h"
 
 /* Only the record key can send a device home; whoever else says that the task
  * is over costs it a wait, or one contribution. */
-
-#define MOVES 1000
-
-struct world {
-    struct pf_fake fake;
-    struct pf_side side;
-};
-
-static int set_up(void **state)
-{
-    struct world *w = calloc(1, sizeof *w);
-
-    assert_non_null(w);
-    pf_fake_start(&w->fake, "tiny");
-    pf_side_start(&w->side, &w->fake);
-    *state = w;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *w = *state;
-
-    pf_side_stop(&w->side);
-    pf_fake_stop(&w->fake);
-    free(w);
-    return 0;
-}
-
-static void ends(struct world *w, enum pf_outcome want)
-{
-    pf_side_run(&w->side, MOVES);
-    assert_int_equal(pf_participation_outcome(w->side.p), want);
-}
 
 static void says_finished(struct world *w)
 {
@@ -70,7 +35,7 @@ static void then_contributes(struct world *w)
     w->fake.work.kind = PF_CHECKIN_TRAIN;
     w->fake.bend = NULL;
     w->fake.wrong_signature_at = -1;
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(w->fake.calls[PF_CALL_UPDATE] > 0, 1);
 }
 
@@ -153,23 +118,24 @@ static void a_refusal_of_a_finished_task_drops_the_work(void **state)
         enum pf_want want;
 
         if (i > 0) { /* nothing from before is of use */
-            tear_down(state);
-            set_up(state);
+            world_tear_down(state);
+            world_set_up(state);
             w = *state;
         }
         w->fake.problem_at = calls[i];
         w->fake.problem_times = 1;
         w->fake.problem_unsigned = 1;
         pf_problem_set(&w->fake.problem, PF_PROBLEM_TASK_FINISHED, "all done");
-        ends(w, PF_OUTCOME_DROPPED);
+        world_ends(w, PF_OUTCOME_DROPPED);
         pf_participation_reset(w->side.p);
         pf_side_move(&w->side, &want);
         assert_int_equal(want, PF_WANT_WAIT); /* and not at once again */
-        ends(w, PF_OUTCOME_ACCEPTED);
+        world_ends(w, PF_OUTCOME_ACCEPTED);
     }
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name)                                                                \
+    cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
 
 int main(void)
 {

@@ -8,64 +8,9 @@
 #include <math.h>
 #include <cmocka.h>
 #include "codec.h"
-#include "memberside.h"
 #include "safetensors.h"
 #include "update.h"
-
-#define MOVES 1000
-
-struct world {
-    struct pf_fake fake;
-    struct pf_side side;
-};
-
-static int set_up(void **state)
-{
-    struct world *w = calloc(1, sizeof *w);
-
-    assert_non_null(w);
-    pf_fake_start(&w->fake, "tiny");
-    pf_side_start(&w->side, &w->fake);
-    *state = w;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *w = *state;
-
-    pf_side_stop(&w->side);
-    pf_fake_stop(&w->fake);
-    free(w);
-    return 0;
-}
-
-static enum pf_outcome outcome(const struct world *w)
-{
-    return pf_participation_outcome(w->side.p);
-}
-
-/* Runs to its end; the outcome must be this one. */
-static void ends(struct world *w, enum pf_outcome want)
-{
-    enum pocketfed_status st = pf_side_run(&w->side, MOVES);
-
-    if (outcome(w) != want)
-        fail_msg("outcome %d, status %d: %s", (int)outcome(w), (int)st,
-                 pf_participation_error(w->side.p)->text);
-}
-
-static void refuses_for_good(struct world *w, enum pocketfed_status want,
-                             const char *word)
-{
-    enum pocketfed_status st = pf_side_run(&w->side, MOVES);
-
-    assert_int_equal(st, want);
-    assert_int_equal(outcome(w), PF_OUTCOME_REFUSED);
-    assert_int_equal(w->side.err.status, want);
-    if (!strstr(w->side.err.text, word))
-        fail_msg("\"%s\" is not in: %s", word, w->side.err.text);
-}
+#include "world.h"
 
 /* --- the whole way --- */
 
@@ -94,7 +39,7 @@ static void contributes_an_update(void **state)
     uint64_t done, total;
     double loss;
 
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(
         pf_update_parse(w->fake.frame.data, w->fake.frame.len, &u, NULL),
         POCKETFED_OK);
@@ -127,11 +72,11 @@ static void the_next_round_fetches_neither_plan_nor_model_again(void **state)
 {
     struct world *w = *state;
 
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     w->side.member.last_round = 3;
     w->fake.work.round = 4;
     pf_participation_reset(w->side.p);
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(pf_participation_ack(w->side.p)->round, 4);
     assert_int_equal(w->fake.calls[PF_CALL_PLAN], 1);
     assert_int_equal(w->fake.calls[PF_CALL_MODEL], 1);
@@ -140,7 +85,7 @@ static void the_next_round_fetches_neither_plan_nor_model_again(void **state)
     w->fake.work.round = 5;
     pf_participation_reset(w->side.p);
     pf_side_restart(&w->side);
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(w->fake.calls[PF_CALL_PLAN], 1);
     assert_int_equal(w->fake.calls[PF_CALL_MODEL], 1);
 }
@@ -152,7 +97,7 @@ static void the_update_is_clipped_to_the_plans_norm(void **state)
 
     w->fake.plan.update.max_norm = 0.01;
     pf_fake_publish(&w->fake);
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(
         pf_update_parse(w->fake.frame.data, w->fake.frame.len, &u, NULL),
         POCKETFED_OK);
@@ -166,7 +111,7 @@ static void trains_on_no_more_examples_than_the_plan_wants(void **state)
 
     w->fake.plan.update.max_examples = 16;
     pf_fake_publish(&w->fake);
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(
         pf_update_parse(w->fake.frame.data, w->fake.frame.len, &u, NULL),
         POCKETFED_OK);
@@ -180,7 +125,7 @@ static void works_without_a_store(void **state)
 
     memset(&w->side.io, 0, sizeof w->side.io);
     pf_side_restart(&w->side);
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
 }
 
 /* --- what is refused --- */
@@ -190,7 +135,7 @@ static void refuses_an_assignment_signed_by_another_key(void **state)
     struct world *w = *state;
 
     w->fake.wrong_signature_at = PF_CALL_CHECKIN;
-    refuses_for_good(w, POCKETFED_PROOF, "assignment is not signed");
+    world_refuses(w, POCKETFED_PROOF, "assignment is not signed");
 }
 
 static void refuses_an_assignment_for_another_device(void **state)
@@ -198,7 +143,7 @@ static void refuses_an_assignment_for_another_device(void **state)
     struct world *w = *state;
 
     w->fake.device[0] ^= 1;
-    refuses_for_good(w, POCKETFED_PROOF, "another device");
+    world_refuses(w, POCKETFED_PROOF, "another device");
 }
 
 static void refuses_an_assignment_for_another_task(void **state)
@@ -206,7 +151,7 @@ static void refuses_an_assignment_for_another_task(void **state)
     struct world *w = *state;
 
     memcpy(w->fake.work.task, "huge", 5);
-    refuses_for_good(w, POCKETFED_PROOF, "task huge");
+    world_refuses(w, POCKETFED_PROOF, "task huge");
 }
 
 static void refuses_a_round_lower_than_the_last_accepted(void **state)
@@ -214,7 +159,7 @@ static void refuses_a_round_lower_than_the_last_accepted(void **state)
     struct world *w = *state;
 
     w->side.member.last_round = 4;
-    refuses_for_good(w, POCKETFED_PROOF, "round 4 was already accepted");
+    world_refuses(w, POCKETFED_PROOF, "round 4 was already accepted");
 }
 
 static void refuses_a_plan_signed_by_another_key(void **state)
@@ -222,7 +167,7 @@ static void refuses_a_plan_signed_by_another_key(void **state)
     struct world *w = *state;
 
     w->fake.wrong_signature_at = PF_CALL_PLAN;
-    refuses_for_good(w, POCKETFED_PROOF, "plan is not signed");
+    world_refuses(w, POCKETFED_PROOF, "plan is not signed");
     assert_null(pf_side_file(&w->side, PF_SAVED_PLAN));
 }
 
@@ -231,7 +176,7 @@ static void refuses_an_acknowledgement_signed_by_another_key(void **state)
     struct world *w = *state;
 
     w->fake.wrong_signature_at = PF_CALL_UPDATE;
-    refuses_for_good(w, POCKETFED_PROOF, "acknowledgement is not signed");
+    world_refuses(w, POCKETFED_PROOF, "acknowledgement is not signed");
 }
 
 static void add_a_blank_to_the_plan(struct pf_fake *f, enum pf_call_id call,
@@ -247,7 +192,7 @@ static void refuses_a_plan_of_another_digest(void **state)
     struct world *w = *state;
 
     w->fake.bend = add_a_blank_to_the_plan;
-    refuses_for_good(w, POCKETFED_PROOF, "plan that came");
+    world_refuses(w, POCKETFED_PROOF, "plan that came");
 }
 
 static void flip_a_bit_of_the_model(struct pf_fake *f, enum pf_call_id call,
@@ -263,7 +208,7 @@ static void refuses_a_model_of_another_digest(void **state)
     struct world *w = *state;
 
     w->fake.bend = flip_a_bit_of_the_model;
-    refuses_for_good(w, POCKETFED_PROOF, "model that came");
+    world_refuses(w, POCKETFED_PROOF, "model that came");
 }
 
 /* Rewrites the fake's model file with this metadata. */
@@ -291,7 +236,7 @@ static void refuses_a_model_of_another_task(void **state)
     struct world *w = *state;
 
     make_model_of(&w->fake, "other", 2);
-    refuses_for_good(w, POCKETFED_PROOF, "of task other");
+    world_refuses(w, POCKETFED_PROOF, "of task other");
 }
 
 static void refuses_a_model_of_this_very_round(void **state)
@@ -299,7 +244,7 @@ static void refuses_a_model_of_this_very_round(void **state)
     struct world *w = *state;
 
     make_model_of(&w->fake, "tiny", 3);
-    refuses_for_good(w, POCKETFED_PROOF, "cannot be the base of round 3");
+    world_refuses(w, POCKETFED_PROOF, "cannot be the base of round 3");
 }
 
 static void trains_from_a_model_of_the_round_before(void **state)
@@ -307,7 +252,7 @@ static void trains_from_a_model_of_the_round_before(void **state)
     struct world *w = *state;
 
     make_model_of(&w->fake, "tiny", 2);
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
 }
 
 static const char *bent_ack; /* the member to change */
@@ -356,12 +301,12 @@ static void refuses_an_acknowledgement_of_anything_else(void **state)
     for (i = 0; i < sizeof members / sizeof *members; i++) {
         struct world *w;
 
-        tear_down(state);
-        set_up(state);
+        world_tear_down(state);
+        world_set_up(state);
         w = *state;
         bent_ack = members[i];
         w->fake.bend = bend_the_ack;
-        refuses_for_good(w, POCKETFED_PROOF, members[i]);
+        world_refuses(w, POCKETFED_PROOF, members[i]);
         /* The work is not lost: the frame can be sent again. */
         assert_non_null(pf_side_file(&w->side, PF_SAVED_UPDATE));
     }
@@ -373,7 +318,7 @@ static void says_that_it_is_too_old_for_the_plan(void **state)
 
     memcpy(w->fake.plan.min_version, "0.2.0", 6);
     pf_fake_publish(&w->fake);
-    refuses_for_good(w, POCKETFED_TOO_OLD, "0.2.0 or newer; this is 0.1.0");
+    world_refuses(w, POCKETFED_TOO_OLD, "0.2.0 or newer; this is 0.1.0");
 }
 
 /* Makes the plan name a codec that no build has. */
@@ -393,7 +338,7 @@ static void name_another_codec(struct pf_fake *f)
 
 static void reports(struct world *w, enum pf_failure_code code)
 {
-    ends(w, PF_OUTCOME_DROPPED);
+    world_ends(w, PF_OUTCOME_DROPPED);
     assert_int_equal(w->fake.calls[PF_CALL_FAILURE], 1);
     assert_int_equal(w->fake.report.code, code);
     assert_true(w->fake.report.detail[0] != '\0');
@@ -471,16 +416,17 @@ static void checks_in_again_after_a_report_but_not_at_once(void **state)
     enum pf_want want;
 
     w->side.examples.n = 0;
-    ends(w, PF_OUTCOME_DROPPED);
+    world_ends(w, PF_OUTCOME_DROPPED);
     w->side.examples.n = PF_FAKE_EXAMPLES;
     pf_participation_reset(w->side.p);
     pf_side_move(&w->side, &want);
     assert_int_equal(want, PF_WANT_WAIT);
     assert_in_range(w->side.waited_ms, 50, 1000);
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name)                                                                \
+    cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
 
 int main(void)
 {

@@ -3,65 +3,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "memberside.h"
-
-#define MOVES 1000
-
-struct world {
-    struct pf_fake fake;
-    struct pf_side side;
-};
-
-static int set_up(void **state)
-{
-    struct world *w = calloc(1, sizeof *w);
-
-    assert_non_null(w);
-    pf_fake_start(&w->fake, "tiny");
-    pf_side_start(&w->side, &w->fake);
-    *state = w;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *w = *state;
-
-    pf_side_stop(&w->side);
-    pf_fake_stop(&w->fake);
-    free(w);
-    return 0;
-}
-
-static enum pf_outcome outcome(const struct world *w)
-{
-    return pf_participation_outcome(w->side.p);
-}
-
-/* Runs to its end; the outcome must be this one. */
-static void ends(struct world *w, enum pf_outcome want)
-{
-    enum pocketfed_status st = pf_side_run(&w->side, MOVES);
-
-    if (outcome(w) != want)
-        fail_msg("outcome %d, status %d: %s", (int)outcome(w), (int)st,
-                 pf_participation_error(w->side.p)->text);
-}
-
-static void refuses_for_good(struct world *w, enum pocketfed_status want,
-                             const char *word)
-{
-    enum pocketfed_status st = pf_side_run(&w->side, MOVES);
-
-    assert_int_equal(st, want);
-    assert_int_equal(outcome(w), PF_OUTCOME_REFUSED);
-    assert_int_equal(w->side.err.status, want);
-    if (!strstr(w->side.err.text, word))
-        fail_msg("\"%s\" is not in: %s", word, w->side.err.text);
-}
+#include "world.h"
 
 static enum pocketfed_status failing_example(void *ctx, size_t i, float *x,
                                              uint32_t *label)
@@ -77,12 +21,12 @@ static void unbroken(struct pf_buf *out)
     void *state;
     struct world *w;
 
-    set_up(&state);
+    world_set_up(&state);
     w = state;
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     pf_buf_init(out, 1 << 20);
     pf_buf_add(out, w->fake.frame.data, w->fake.frame.len);
-    tear_down(&state);
+    world_tear_down(&state);
 }
 
 static void a_kill_at_any_batch_changes_no_bit_of_the_frame(void **state)
@@ -97,8 +41,8 @@ static void a_kill_at_any_batch_changes_no_bit_of_the_frame(void **state)
         uint64_t done, total;
         double loss;
 
-        tear_down(state);
-        set_up(state);
+        world_tear_down(state);
+        world_set_up(state);
         w = *state;
         assert_true(pf_side_until(&w->side, "train"));
         for (i = 0; i < batches; i++)
@@ -111,7 +55,7 @@ static void a_kill_at_any_batch_changes_no_bit_of_the_frame(void **state)
         assert_true(pf_side_until(&w->side, "train"));
         pf_participation_progress(w->side.p, &done, &total, &loss);
         assert_int_equal(done, 8 * batches);
-        ends(w, PF_OUTCOME_ACCEPTED);
+        world_ends(w, PF_OUTCOME_ACCEPTED);
         assert_int_equal(w->fake.frame.len, want.len);
         assert_memory_equal(w->fake.frame.data, want.data, want.len);
     }
@@ -128,8 +72,8 @@ static void a_damaged_checkpoint_costs_work_and_nothing_else(void **state)
         struct world *w;
         enum pf_want move;
 
-        tear_down(state);
-        set_up(state);
+        world_tear_down(state);
+        world_set_up(state);
         w = *state;
         w->fake.work.seed += at == 2;
         assert_true(pf_side_until(&w->side, "train"));
@@ -144,7 +88,7 @@ static void a_damaged_checkpoint_costs_work_and_nothing_else(void **state)
         else
             w->fake.work.seed--; /* so it was of other work */
         pf_side_restart(&w->side);
-        ends(w, PF_OUTCOME_ACCEPTED);
+        world_ends(w, PF_OUTCOME_ACCEPTED);
         assert_memory_equal(w->fake.frame.data, want.data, want.len);
     }
     pf_buf_free(&want);
@@ -162,7 +106,7 @@ static void a_ready_frame_is_sent_without_training_again(void **state)
     pf_buf_add(&first, w->fake.frame.data, w->fake.frame.len);
     w->side.examples.get = failing_example;
     pf_side_restart(&w->side);
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(w->fake.calls[PF_CALL_CHECKIN], 1);
     assert_int_equal(w->fake.calls[PF_CALL_UPDATE], 2);
     assert_memory_equal(w->fake.frame.data, first.data, first.len);
@@ -177,7 +121,7 @@ static void a_damaged_frame_is_forgotten(void **state)
     assert_true(pf_side_until(&w->side, "upload"));
     pf_side_file(&w->side, PF_SAVED_UPDATE)->len -= 16;
     pf_side_restart(&w->side);
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(w->fake.calls[PF_CALL_CHECKIN], 2);
 }
 
@@ -185,11 +129,11 @@ static void a_frame_that_was_accepted_is_not_sent_again(void **state)
 {
     struct world *w = *state;
 
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     w->side.member.last_round = 3; /* the receipt is stored; then the kill */
     w->fake.work.round = 4;
     pf_side_restart(&w->side);
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(pf_participation_ack(w->side.p)->round, 4);
     assert_int_equal(w->fake.calls[PF_CALL_UPDATE], 2);
 }
@@ -199,14 +143,14 @@ static void a_plan_that_was_changed_on_disk_is_fetched_again(void **state)
     struct world *w = *state;
     struct pf_buf *plan;
 
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     plan = pf_side_file(&w->side, PF_SAVED_PLAN);
     assert_non_null(plan);
     plan->data[0] ^= 1; /* of its signature */
     w->side.member.last_round = 3;
     w->fake.work.round = 4;
     pf_side_restart(&w->side);
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(w->fake.calls[PF_CALL_PLAN], 2);
     assert_int_equal(w->fake.calls[PF_CALL_MODEL], 1);
 }
@@ -239,7 +183,7 @@ static void a_busy_server_is_asked_again_after_growing_waits(void **state)
         assert_in_range(w->side.waited_ms, 50, most);
         most = most * 2 > 600000 ? 600000 : most * 2;
     }
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(w->side.waits, 14);
 }
 
@@ -267,7 +211,7 @@ static void retry_after_wins_over_the_backoff(void **state)
     pf_side_move(&w->side, &want);
     assert_int_equal(want, PF_WANT_WAIT);
     assert_int_equal(w->side.waited_ms, 17000);
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(w->fake.calls[PF_CALL_UPDATE], 2);
 }
 
@@ -277,7 +221,7 @@ static void a_status_without_a_problem_document_is_understood(void **state)
 
     meets(w, PF_CALL_CHECKIN, PF_PROBLEM_BUSY, 2);
     w->fake.bare_status = 502;
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(w->side.waits, 2);
 }
 
@@ -290,8 +234,8 @@ static void every_problem_leads_to_its_action(void **state)
         enum pf_problem_action action = pf_problem_rows[id].action;
         enum pf_outcome want = PF_OUTCOME_ACCEPTED;
 
-        tear_down(state);
-        set_up(state);
+        world_tear_down(state);
+        world_set_up(state);
         w = *state;
         meets(w, PF_CALL_UPDATE, (enum pf_problem_id)id, 1);
         w->fake.problem.server_time_ms = w->fake.now_ms;
@@ -299,10 +243,10 @@ static void every_problem_leads_to_its_action(void **state)
             want = PF_OUTCOME_DROPPED;
         if (action == PF_DO_STOP)
             want = PF_OUTCOME_REFUSED;
-        pf_side_run(&w->side, MOVES);
-        if (outcome(w) != want)
+        pf_side_run(&w->side, WORLD_MOVES);
+        if (world_outcome(w) != want)
             fail_msg("%s: outcome %d, not %d", pf_problem_rows[id].slug,
-                     (int)outcome(w), (int)want);
+                     (int)world_outcome(w), (int)want);
         if (want == PF_OUTCOME_DROPPED) {
             assert_null(pf_side_file(&w->side, PF_SAVED_UPDATE));
             assert_non_null(strstr(pf_participation_error(w->side.p)->text,
@@ -316,7 +260,7 @@ static void an_old_library_is_told_by_the_server_too(void **state)
     struct world *w = *state;
 
     meets(w, PF_CALL_CHECKIN, PF_PROBLEM_CLIENT_TOO_OLD, 1);
-    refuses_for_good(w, POCKETFED_TOO_OLD, "client-too-old");
+    world_refuses(w, POCKETFED_TOO_OLD, "client-too-old");
 }
 
 static void a_plan_or_model_that_is_gone_drops_the_round(void **state)
@@ -324,9 +268,9 @@ static void a_plan_or_model_that_is_gone_drops_the_round(void **state)
     struct world *w = *state;
 
     meets(w, PF_CALL_MODEL, PF_PROBLEM_NOT_FOUND, 1);
-    ends(w, PF_OUTCOME_DROPPED);
+    world_ends(w, PF_OUTCOME_DROPPED);
     pf_participation_reset(w->side.p);
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
 }
 
 static void a_signed_time_corrects_the_clock_at_once(void **state)
@@ -338,7 +282,7 @@ static void a_signed_time_corrects_the_clock_at_once(void **state)
     w->fake.problem.server_time_ms = 1234567;
     assert_int_equal(pf_side_move(&w->side, &want), POCKETFED_OK);
     assert_int_equal(pf_participation_server_time(w->side.p), 1234567);
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(w->side.waits, 0);
     assert_int_equal(pf_participation_server_time(w->side.p), 0);
 }
@@ -353,7 +297,7 @@ static void an_unsigned_time_corrects_nothing(void **state)
     w->fake.problem_unsigned = 1;
     assert_int_equal(pf_side_move(&w->side, &want), POCKETFED_OK);
     assert_int_equal(pf_participation_server_time(w->side.p), 0);
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(w->side.waits, 1);
 }
 
@@ -363,7 +307,7 @@ static void a_clock_that_cannot_be_corrected_is_backed_off(void **state)
 
     meets(w, PF_CALL_CHECKIN, PF_PROBLEM_CLOCK_SKEW, 5);
     w->fake.problem.server_time_ms = 1234567;
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
     assert_int_equal(w->side.waits, 2);
 }
 
@@ -389,7 +333,7 @@ static void waits_as_long_as_it_is_told(void **state)
                          POCKETFED_OK);
     }
     w->fake.work.kind = PF_CHECKIN_TRAIN;
-    ends(w, PF_OUTCOME_ACCEPTED);
+    world_ends(w, PF_OUTCOME_ACCEPTED);
 }
 
 static void a_finished_task_ends_it_and_leaves_the_final_model(void **state)
@@ -401,7 +345,7 @@ static void a_finished_task_ends_it_and_leaves_the_final_model(void **state)
     w->fake.work.kind = PF_CHECKIN_WAIT;
     w->fake.work.reason = PF_WAIT_FINISHED;
     memcpy(w->fake.work.final_model, w->fake.model_digest, 32);
-    ends(w, PF_OUTCOME_FINISHED);
+    world_ends(w, PF_OUTCOME_FINISHED);
     for (i = 0; i < 32; i++)
         snprintf(hex + 2 * i, 3, "%02x", w->fake.model_digest[i]);
     assert_non_null(pf_side_file(&w->side, hex));
@@ -413,7 +357,7 @@ static void a_finished_task_ends_it_when_there_is_no_final_model(void **state)
 
     w->fake.work.kind = PF_CHECKIN_WAIT;
     w->fake.work.reason = PF_WAIT_FINISHED;
-    ends(w, PF_OUTCOME_FINISHED);
+    world_ends(w, PF_OUTCOME_FINISHED);
     assert_int_equal(w->fake.calls[PF_CALL_MODEL], 0);
 }
 
@@ -425,7 +369,7 @@ static void a_finished_task_ends_it_when_the_final_model_is_gone(void **state)
     w->fake.work.reason = PF_WAIT_FINISHED;
     memcpy(w->fake.work.final_model, w->fake.model_digest, 32);
     meets(w, PF_CALL_MODEL, PF_PROBLEM_NOT_FOUND, 1);
-    ends(w, PF_OUTCOME_FINISHED);
+    world_ends(w, PF_OUTCOME_FINISHED);
 }
 
 static void a_reply_that_nobody_awaits_is_an_error(void **state)
@@ -440,7 +384,8 @@ static void a_reply_that_nobody_awaits_is_an_error(void **state)
                      POCKETFED_INVALID);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name)                                                                \
+    cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
 
 int main(void)
 {
