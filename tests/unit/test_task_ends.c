@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
@@ -177,8 +178,13 @@ static void the_accuracy_that_was_asked_for_ends_the_open_round(void **state)
     engine_evaluated(&e, 2, 0.9);
     assert_true(engine_abandoned(&e, "stopped"));
     has_finished("accuracy");
-    engine_finished(&e, 3);
+    engine_finished(&e, 3); /* nobody wants it now */
     assert_int_equal(e.step.n_records, 0);
+    assert_int_equal(e.step.n_effects, 1);
+    assert_non_null(engine_effect(&e, PF_EFFECT_DISCARD));
+    assert_int_equal(engine_effect(&e, PF_EFFECT_DISCARD)->u.model[0], 3);
+    engine_finished(&e, 2); /* published: not to be lost */
+    assert_int_equal(e.step.n_effects, 0);
     assert_true(engine_waits(&e, 1, PF_WAIT_FINISHED));
     assert_int_equal(e.answer.u.checkin.final_model[0], 2);
 }
@@ -195,6 +201,65 @@ static void accuracy_reached_while_paused_finishes_without_a_round(void **state)
     engine_evaluated(&e, 1, 0.95);
     assert_int_equal(engine_records(&e, PF_REC_ABANDONED), 0);
     has_finished("accuracy");
+}
+
+/* The last step asked for one measurement, of that round's model. */
+static void is_measured(uint64_t round)
+{
+    const struct pf_effect *f = engine_effect(&e, PF_EFFECT_EVALUATE);
+
+    assert_non_null(f);
+    assert_int_equal(f->round, round);
+    assert_int_equal(f->u.model[0], round);
+    engine_resume(&e);
+    assert_int_equal(e.step.n_effects, 1);
+}
+
+static void the_last_model_is_measured_when_the_time_is_up(void **state)
+{
+    (void)state;
+    evaluate(10);
+    e.task.stop.after_s = 50;
+    engine_go(&e);
+    engine_fill(&e, 1);
+    engine_finished(&e, 1);
+    assert_null(engine_effect(&e, PF_EFFECT_EVALUATE));
+    engine_pass(&e, 100); /* nobody came: abandoned */
+    engine_pass(&e, 8);   /* the next would open */
+    has_finished("time");
+    is_measured(1);
+}
+
+static void the_last_model_is_measured_when_an_older_one_was_enough(void **s)
+{
+    (void)s;
+    evaluate(2);
+    e.task.stop.accuracy = 0.9;
+    engine_go(&e);
+    for (uint64_t round = 1; round <= 3; round++) {
+        engine_fill(&e, round);
+        engine_finished(&e, round);
+    }
+    engine_evaluated(&e, 2, 0.95);
+    has_finished("accuracy");
+    is_measured(3);
+}
+
+static void a_measurement_without_a_number_is_none(void **state)
+{
+    struct pf_event ev = {.kind = PF_EV_EVALUATED, .round = 1};
+
+    (void)state;
+    evaluate(1);
+    engine_go(&e);
+    engine_fill(&e, 1);
+    engine_finished(&e, 1);
+    ev.u.evaluated.loss = HUGE_VAL;
+    ev.u.evaluated.accuracy = -HUGE_VAL;
+    engine_event(&e, &ev);
+    assert_true(engine_record(&e, PF_REC_EVALUATED)->u.evaluated.loss == -1);
+    assert_true(engine_record(&e, PF_REC_EVALUATED)->u.evaluated.accuracy ==
+                -1);
 }
 
 static unsigned n_folds;
@@ -262,6 +327,9 @@ int main(void)
         TEST(slow_measurements_do_not_pile_up),
         TEST(the_accuracy_that_was_asked_for_ends_the_open_round),
         TEST(accuracy_reached_while_paused_finishes_without_a_round),
+        TEST(the_last_model_is_measured_when_the_time_is_up),
+        TEST(the_last_model_is_measured_when_an_older_one_was_enough),
+        TEST(a_measurement_without_a_number_is_none),
         TEST(after_a_restart_the_open_work_is_done_again),
     };
 
