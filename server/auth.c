@@ -69,6 +69,7 @@ static int check_time(const struct pf_verifier *a, int64_t created,
                       int64_t now_ms, struct pf_problem *why)
 {
     int64_t now = now_ms / 1000;
+    int64_t started = a->started_ms / 1000 + (a->started_ms % 1000 != 0);
 
     /* `created` is any 64-bit number; compare without subtracting from it. */
     if (created < now - PF_SKEW_S || created > now + PF_SKEW_S) {
@@ -79,16 +80,39 @@ static int check_time(const struct pf_verifier *a, int64_t created,
         why->server_time_ms = now_ms;
         return 0;
     }
-    if (created < a->started_ms / 1000) {
+    /* Nonces of before the start are forgotten. */
+    if (created < started && !atomic_load(&a->settled)) {
         pf_problem_set(why, PF_PROBLEM_CREATED_BEFORE_START,
                        "the request was made %" PRId64
                        " s before this server started; sign it anew",
-                       a->started_ms / 1000 - created);
+                       started - created);
         why->server_time_ms = now_ms;
         why->retry_after_ms = 1000;
         return 0;
     }
     return 1;
+}
+
+static int check_signature(const struct pf_signature *sig,
+                           const struct pf_signed_request *rq,
+                           const struct pf_key *key, struct pf_problem *why)
+{
+    if (sig->params.alg == pf_key_algorithm(key) &&
+        pf_httpsig_verify(sig, rq, key) == POCKETFED_OK)
+        return 1;
+    pf_problem_set(why, PF_PROBLEM_SIGNATURE_WRONG,
+                   "the signature does not match key %s", sig->params.keyid);
+    return 0;
+}
+
+int pf_auth_check_idempotent(const struct pf_verifier *a,
+                             const struct pf_signature *sig,
+                             const struct pf_signed_request *rq,
+                             const struct pf_key *key, int64_t now_ms,
+                             struct pf_problem *why)
+{
+    return check_time(a, sig->params.created, now_ms, why) &&
+           check_signature(sig, rq, key, why);
 }
 
 int pf_auth_check(const struct pf_verifier *a, const struct pf_signature *sig,
@@ -102,12 +126,8 @@ int pf_auth_check(const struct pf_verifier *a, const struct pf_signature *sig,
         return 0;
     if (pf_nonces_seen(a->nonces, p->keyid, p->nonce, now))
         goto replayed;
-    if (p->alg != pf_key_algorithm(key) ||
-        pf_httpsig_verify(sig, rq, key) != POCKETFED_OK) {
-        pf_problem_set(why, PF_PROBLEM_SIGNATURE_WRONG,
-                       "the signature does not match key %s", p->keyid);
+    if (!check_signature(sig, rq, key, why))
         return 0;
-    }
     switch (pf_nonces_add(a->nonces, p->keyid, p->nonce,
                           p->created + PF_SKEW_S + 1, now)) {
     case POCKETFED_OK:

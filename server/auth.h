@@ -10,6 +10,7 @@
 #ifndef PF_AUTH_H
 #define PF_AUTH_H
 
+#include <stdatomic.h>
 #include "calls.h"
 #include "httpsig.h"
 #include "nonce.h"
@@ -19,6 +20,10 @@ struct pf_verifier {
     char record_key[65]; /* hex fingerprint of ours */
     struct pf_nonces *nonces;
     int64_t started_ms; /* wall clock */
+    /* Set when the process is older than 2 * PF_SKEW_S by the monotonic clock:
+     * what was made before its start is refused as too old by then, and a wall
+     * clock that was wrong at the start does no more harm. */
+    atomic_int settled;
 };
 
 /* Everything that needs no key: 1 with *out filled and, when the call has a
@@ -31,6 +36,13 @@ int pf_auth_read(const struct pf_verifier *a, enum pf_body body,
 int pf_auth_check(const struct pf_verifier *a, const struct pf_signature *sig,
                   const struct pf_signed_request *rq, const struct pf_key *key,
                   int64_t now_ms, struct pf_problem *why);
+/* The same without the nonce, for a call that says the same however often it
+ * is made, from keys that nobody knows yet: they must not fill the window. */
+int pf_auth_check_idempotent(const struct pf_verifier *a,
+                             const struct pf_signature *sig,
+                             const struct pf_signed_request *rq,
+                             const struct pf_key *key, int64_t now_ms,
+                             struct pf_problem *why);
 /* The body has the digest that was signed. */
 int pf_auth_body(const uint8_t digest[PF_DIGEST_LEN], const void *body,
                  size_t len, struct pf_problem *why);

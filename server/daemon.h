@@ -24,6 +24,7 @@ struct pf_daemon {
     struct pf_edge edge;
     struct pf_http *http[PF_LISTEN_OPS + 1];
     int fd[PF_LISTEN_OPS + 1];
+    int64_t began_s; /* monotonic clock */
     char link_host[256];
     char client_address[PF_CONFIG_TEXT]; /* as bound, "0.0.0.0:8443" */
     char ops_address[PF_CONFIG_TEXT];

@@ -22,6 +22,7 @@ struct pf_nonces {
     size_t n_slots; /* a power of two */
     size_t n_used;  /* live and expired */
     size_t max_slots;
+    int64_t full_until; /* no room before; 0: there may be some */
 };
 
 enum pocketfed_status pf_nonces_create(size_t max, struct pf_nonces **out)
@@ -88,18 +89,30 @@ static struct slot *find(struct slot *slots, size_t n_slots,
     return &slots[i];
 }
 
-/* Moves the live names into a table twice the size of their number or more. */
+/* Moves the live names into a table twice the size of their number or more.
+ * When that is too large, nothing is looked through again before the first of
+ * them expires. */
 static enum pocketfed_status rebuild(struct pf_nonces *n, int64_t now_s)
 {
-    struct slot *fresh;
     size_t live = 0, slots = FIRST_SLOTS, i;
+    int64_t first = INT64_MAX;
+    struct slot *fresh;
 
-    for (i = 0; i < n->n_slots; i++)
-        live += n->slot[i].expires > now_s;
+    if (now_s < n->full_until)
+        return POCKETFED_BUSY;
+    for (i = 0; i < n->n_slots; i++) {
+        if (n->slot[i].expires <= now_s)
+            continue;
+        live++;
+        if (n->slot[i].expires < first)
+            first = n->slot[i].expires;
+    }
     while (slots < 4 * live && slots < n->max_slots)
         slots *= 2;
-    if (live >= slots / 2)
+    if (live >= slots / 2) {
+        n->full_until = first;
         return POCKETFED_BUSY;
+    }
     fresh = calloc(slots, sizeof *fresh);
     if (!fresh)
         return POCKETFED_BUSY;

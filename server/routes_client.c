@@ -72,8 +72,10 @@ static int check_new_key(struct pf_exchange *ex,
                        "keyid is not the id of the key in the body");
         goto out;
     }
-    if (!pf_auth_check(&ex->edge->verifier, &ex->signature, &ex->signed_request,
-                       key, ex->edge->now_ms(), why))
+    /* (token, key) is idempotent: a replay changes nothing. */
+    if (!pf_auth_check_idempotent(&ex->edge->verifier, &ex->signature,
+                                  &ex->signed_request, key, ex->edge->now_ms(),
+                                  why))
         goto out;
     memcpy(d->id, print, sizeof d->id);
     memcpy(d->key, rq->key.data, rq->key.len);

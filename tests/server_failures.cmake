@@ -3,3 +3,5 @@ pf_test(unit_handover LABEL unit SOURCES unit/test_handover.c check/edge.c
   check/tmpdir.c ROOMS ${PF_EDGE_ROOMS})
 pf_test(unit_views LABEL unit SOURCES unit/test_views.c check/edge.c
   check/tmpdir.c ROOMS ${PF_EDGE_ROOMS})
+pf_test(unit_freshness LABEL unit SOURCES unit/test_freshness.c check/edge.c
+  check/tmpdir.c ROOMS ${PF_EDGE_ROOMS})

@@ -186,6 +186,50 @@ static void refuses_what_was_made_before_the_start(void **state)
     assert_true(w->why.retry_after_ms > 0);
 }
 
+static void the_second_of_the_start_is_before_it(void **state)
+{
+    struct world *w = *state;
+
+    w->a.started_ms = NOW * 1000 + 1;
+    sign(w);
+    assert_true(read_it(w));
+    assert_false(check_at(w, NOW));
+    assert_int_equal(w->why.id, PF_PROBLEM_CREATED_BEFORE_START);
+    w->a.started_ms = NOW * 1000;
+    assert_true(check_at(w, NOW));
+}
+
+static void forgets_its_start_when_nothing_older_can_come(void **state)
+{
+    struct world *w = *state;
+
+    w->a.started_ms = (NOW + 86400) * 1000; /* the clock was set back since */
+    atomic_store(&w->a.settled, 1);
+    sign(w);
+    assert_true(read_it(w));
+    assert_true(check_at(w, NOW));
+}
+
+static void an_idempotent_call_spends_no_nonce(void **state)
+{
+    struct world *w = *state;
+    int i;
+
+    sign(w);
+    assert_true(read_it(w));
+    for (i = 0; i < 2; i++)
+        assert_true(pf_auth_check_idempotent(&w->a, &w->sig, &w->rq, w->key,
+                                             NOW * 1000, &w->why));
+    assert_false(pf_nonces_seen(w->a.nonces, w->params.keyid, "nonce-1", NOW));
+    assert_false(pf_auth_check_idempotent(
+        &w->a, &w->sig, &w->rq, w->key, (NOW + PF_SKEW_S + 1) * 1000, &w->why));
+    assert_int_equal(w->why.id, PF_PROBLEM_CLOCK_SKEW);
+    w->rq.path = "/v1/tasks/b/enrol";
+    assert_false(pf_auth_check_idempotent(&w->a, &w->sig, &w->rq, w->key,
+                                          NOW * 1000, &w->why));
+    assert_int_equal(w->why.id, PF_PROBLEM_SIGNATURE_WRONG);
+}
+
 static void refuses_a_replay(void **state)
 {
     struct world *w = *state;
@@ -268,6 +312,9 @@ int main(void)
         TEST(refuses_a_clock_that_is_off_and_tells_the_time),
         TEST(survives_times_at_the_ends_of_the_range),
         TEST(refuses_what_was_made_before_the_start),
+        TEST(the_second_of_the_start_is_before_it),
+        TEST(forgets_its_start_when_nothing_older_can_come),
+        TEST(an_idempotent_call_spends_no_nonce),
         TEST(refuses_a_replay),
         TEST(refuses_another_key),
         TEST(refuses_a_key_of_another_algorithm),

@@ -94,6 +94,29 @@ static void says_busy_when_full_and_recovers_when_time_passes(void **state)
     pf_nonces_free(n);
 }
 
+static void a_full_window_opens_with_the_first_that_expires(void **state)
+{
+    struct pf_nonces *n = make(600);
+    enum pocketfed_status st = POCKETFED_OK;
+    char nonce[32];
+    int i;
+
+    (void)state;
+    /* The first expires at 1100, all others after 1200. */
+    for (i = 0; i < 100000 && st == POCKETFED_OK; i++) {
+        snprintf(nonce, sizeof nonce, "n%d", i);
+        st = pf_nonces_add(n, KEY, nonce, i ? 1201 + i % 7 : 1100, 1000);
+    }
+    assert_int_equal(st, POCKETFED_BUSY);
+    assert_int_equal(pf_nonces_add(n, KEY, "a", 1399, 1099), POCKETFED_BUSY);
+    assert_true(pf_nonces_seen(n, KEY, "n1", 1099));
+    assert_int_equal(pf_nonces_add(n, KEY, "n1", 1399, 1099), POCKETFED_EXISTS);
+    assert_int_equal(pf_nonces_add(n, KEY, "a", 1400, 1100), POCKETFED_OK);
+    assert_int_equal(pf_nonces_add(n, KEY, "b", 1400, 1100), POCKETFED_BUSY);
+    assert_int_equal(pf_nonces_add(n, KEY, "b", 1500, 1201), POCKETFED_OK);
+    pf_nonces_free(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +125,7 @@ int main(void)
         cmocka_unit_test(forgets_a_nonce_when_the_clock_would_refuse_it),
         cmocka_unit_test(keeps_every_live_nonce_while_it_grows),
         cmocka_unit_test(says_busy_when_full_and_recovers_when_time_passes),
+        cmocka_unit_test(a_full_window_opens_with_the_first_that_expires),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
