@@ -1,9 +1,14 @@
 #include "appside.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <cmocka.h>
 
 #include "guard.h"
 #include "httpsig.h"
@@ -379,4 +384,45 @@ struct pocketfed_status_report pf_app_status(const struct pf_app *a)
 
     MUST(!pocketfed_client_status(a->client, &r));
     return r;
+}
+
+int pf_app_set_up(void **state)
+{
+    struct pf_app *a = calloc(1, sizeof *a);
+
+    MUST(a);
+    pf_app_start(a);
+    *state = a;
+    return 0;
+}
+
+int pf_app_tear_down(void **state)
+{
+    struct pf_app *a = *state;
+
+    pf_app_stop(a);
+    free(a);
+    return 0;
+}
+
+void pf_app_is(const struct pf_app *a, enum pocketfed_state want)
+{
+    assert_int_equal(pf_app_status(a).state, want);
+}
+
+const char *pf_app_file(const struct pf_app *a, const char *name)
+{
+    static char text[8192];
+    char path[400];
+    size_t n = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s", a->dir, name);
+    f = fopen(path, "r");
+    if (f) {
+        n = fread(text, 1, sizeof text - 1, f);
+        fclose(f);
+    }
+    text[n] = '\0';
+    return text;
 }

@@ -28,6 +28,9 @@ struct pf_app {
 
 void pf_app_start(struct pf_app *a); /* opened, not joined */
 void pf_app_stop(struct pf_app *a);
+/* The two as fixtures of cmocka. */
+int pf_app_set_up(void **state);
+int pf_app_tear_down(void **state);
 void pf_app_open(struct pf_app *a);
 enum pocketfed_status pf_app_try_open(struct pf_app *a);
 void pf_app_reopen(struct pf_app *a); /* closes first */
@@ -39,6 +42,11 @@ enum pocketfed_status pf_app_run(struct pf_app *a, int max);
 /* Steps until that event; the program stops when it does not come. */
 void pf_app_until(struct pf_app *a, enum pocketfed_event event);
 struct pocketfed_status_report pf_app_status(const struct pf_app *a);
+/* It must be in that state. */
+void pf_app_is(const struct pf_app *a, enum pocketfed_state want);
+/* Reads a file of the storage folder; "" when there is none. Valid until the
+ * next call. */
+const char *pf_app_file(const struct pf_app *a, const char *name);
 enum pocketfed_status pf_app_sign(void *ctx, const void *msg, size_t len,
                                   uint8_t signature[64]);
 

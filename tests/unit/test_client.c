@@ -4,54 +4,11 @@
 #include <stdint.h>
 #include <fenv.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "appside.h"
-
-static int set_up(void **state)
-{
-    struct pf_app *a = calloc(1, sizeof *a);
-
-    assert_non_null(a);
-    pf_app_start(a);
-    *state = a;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct pf_app *a = *state;
-
-    pf_app_stop(a);
-    free(a);
-    return 0;
-}
-
-/* Reads a file of the storage folder; "" when there is none. */
-static const char *file(const struct pf_app *a, const char *name)
-{
-    static char text[8192];
-    char path[400];
-    size_t n = 0;
-    FILE *f;
-
-    snprintf(path, sizeof path, "%s/%s", a->dir, name);
-    f = fopen(path, "r");
-    if (f) {
-        n = fread(text, 1, sizeof text - 1, f);
-        fclose(f);
-    }
-    text[n] = '\0';
-    return text;
-}
-
-static void status_is(struct pf_app *a, enum pocketfed_state want)
-{
-    assert_int_equal(pf_app_status(a).state, want);
-}
 
 /* --- taking part --- */
 
@@ -84,8 +41,8 @@ static void takes_part_and_keeps_the_receipt(void **state)
     assert_int_equal(r.last_accepted_ms, a->now_ms);
     assert_int_equal(a->fake.bad_signatures, 0);
     /* The receipt can be verified by anybody with the record key. */
-    if (pf_json_parse(file(a, "receipts.jsonl"),
-                      strlen(file(a, "receipts.jsonl")), &doc, &err))
+    if (pf_json_parse(pf_app_file(a, "receipts.jsonl"),
+                      strlen(pf_app_file(a, "receipts.jsonl")), &doc, &err))
         fail_msg("%s", err.text);
     ack = pf_json_text(pf_json_get(pf_json_root(doc), "ack"));
     assert_non_null(ack);
@@ -106,7 +63,7 @@ static void stops_after_as_many_updates_as_asked_for(void **state)
     pf_app_reopen(a);
     pf_app_join(a);
     assert_int_equal(pf_app_run(a, 1000), POCKETFED_FINISHED);
-    status_is(a, POCKETFED_STATE_FINISHED);
+    pf_app_is(a, POCKETFED_STATE_FINISHED);
     assert_int_equal(a->fake.calls[PF_CALL_UPDATE], 2);
     assert_int_equal(pf_app_status(a).last_round, 4);
 }
@@ -142,7 +99,7 @@ static void network_trouble_is_retried(void **state)
     pf_app_join(a);
     a->unreachable = 5;
     pf_app_until(a, POCKETFED_EVENT_RETRY);
-    status_is(a, POCKETFED_STATE_WAITING);
+    pf_app_is(a, POCKETFED_STATE_WAITING);
     assert_true(a->progress.wait_ms > 0);
     assert_non_null(strstr(pocketfed_client_error(a->client), "no route"));
     pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
@@ -156,7 +113,7 @@ static void a_wrong_certificate_stops_for_good(void **state)
     pf_app_join(a);
     a->wrong_certificate = 1;
     assert_int_equal(pf_app_run(a, 50), POCKETFED_PROOF);
-    status_is(a, POCKETFED_STATE_STOPPED);
+    pf_app_is(a, POCKETFED_STATE_STOPPED);
     assert_non_null(strstr(pocketfed_client_error(a->client), "certificate"));
 }
 
@@ -256,7 +213,7 @@ static void a_receipt_is_written_once_though_a_kill_came_after_it(void **state)
     pf_app_open(a);
     pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
     assert_int_equal(a->fake.calls[PF_CALL_UPDATE], 2);
-    text = file(a, "receipts.jsonl");
+    text = pf_app_file(a, "receipts.jsonl");
     newline = strchr(text, '\n');
     assert_non_null(newline);
     assert_int_equal(newline[1], '\0');
@@ -328,7 +285,7 @@ static void a_key_in_hardware_needs_no_key_file(void **state)
     pf_app_reopen(a);
     pf_app_join(a);
     pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
-    assert_string_equal(file(a, "identity.key"), "");
+    assert_string_equal(pf_app_file(a, "identity.key"), "");
     assert_int_equal(a->fake.bad_signatures, 0);
 }
 
@@ -341,8 +298,8 @@ static void the_apps_rounding_mode_reaches_no_update(void **state)
     pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
     pf_buf_init(&first, 1 << 20);
     pf_buf_add(&first, a->fake.frame.data, a->fake.frame.len);
-    tear_down(state);
-    set_up(state);
+    pf_app_tear_down(state);
+    pf_app_set_up(state);
     a = *state;
     pf_app_join(a);
     fesetround(FE_UPWARD);
@@ -396,7 +353,8 @@ static void an_older_apps_smaller_structs_are_understood(void **state)
     assert_int_equal(((uint8_t *)&out.p.loss)[0], 0x5a); /* not written */
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name)                                                                \
+    cmocka_unit_test_setup_teardown(name, pf_app_set_up, pf_app_tear_down)
 
 int main(void)
 {

@@ -3,54 +3,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <cmocka.h>
 #include "appside.h"
 #include "joinlink.h"
-
-static int set_up(void **state)
-{
-    struct pf_app *a = calloc(1, sizeof *a);
-
-    assert_non_null(a);
-    pf_app_start(a);
-    *state = a;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct pf_app *a = *state;
-
-    pf_app_stop(a);
-    free(a);
-    return 0;
-}
-
-/* Reads a file of the storage folder; "" when there is none. */
-static const char *file(const struct pf_app *a, const char *name)
-{
-    static char text[8192];
-    char path[400];
-    size_t n = 0;
-    FILE *f;
-
-    snprintf(path, sizeof path, "%s/%s", a->dir, name);
-    f = fopen(path, "r");
-    if (f) {
-        n = fread(text, 1, sizeof text - 1, f);
-        fclose(f);
-    }
-    text[n] = '\0';
-    return text;
-}
-
-static void status_is(struct pf_app *a, enum pocketfed_state want)
-{
-    assert_int_equal(pf_app_status(a).state, want);
-}
 
 /* --- joining --- */
 
@@ -61,12 +18,12 @@ static void joins_by_a_link_and_forgets_the_token(void **state)
     struct stat info;
     char path[400];
 
-    status_is(a, POCKETFED_STATE_NEW);
+    pf_app_is(a, POCKETFED_STATE_NEW);
     assert_int_equal(pocketfed_client_step(a->client, 0, NULL),
                      POCKETFED_INVALID);
     assert_int_equal(pocketfed_client_join(a->client, a->link), POCKETFED_OK);
-    status_is(a, POCKETFED_STATE_JOINING);
-    assert_non_null(strstr(file(a, "join.link"), "#pft_"));
+    pf_app_is(a, POCKETFED_STATE_JOINING);
+    assert_non_null(strstr(pf_app_file(a, "join.link"), "#pft_"));
     pf_app_until(a, POCKETFED_EVENT_JOINED);
     r = pf_app_status(a);
     assert_string_equal(r.task, "tiny");
@@ -74,9 +31,9 @@ static void joins_by_a_link_and_forgets_the_token(void **state)
     assert_int_equal(r.ordinal, 5);
     assert_int_equal(strlen(r.device), 32);
     assert_int_equal(strlen(r.record_key), 64);
-    assert_string_equal(file(a, "join.link"), "");
-    assert_non_null(strstr(file(a, "server.json"), "example.org"));
-    assert_null(strstr(file(a, "server.json"), "pft_"));
+    assert_string_equal(pf_app_file(a, "join.link"), "");
+    assert_non_null(strstr(pf_app_file(a, "server.json"), "example.org"));
+    assert_null(strstr(pf_app_file(a, "server.json"), "pft_"));
     snprintf(path, sizeof path, "%s/identity.key", a->dir);
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(info.st_mode & 07777u, 0600);
@@ -114,7 +71,7 @@ static void a_damaged_link_is_refused_without_naming_the_token(void **state)
     assert_null(strstr(pocketfed_client_error(a->client), "pft_"));
     assert_int_equal(pocketfed_client_join(a->client, "http://x"),
                      POCKETFED_MALFORMED);
-    status_is(a, POCKETFED_STATE_NEW);
+    pf_app_is(a, POCKETFED_STATE_NEW);
 }
 
 static void another_record_key_than_the_links_is_refused(void **state)
@@ -127,9 +84,9 @@ static void another_record_key_than_the_links_is_refused(void **state)
     a->any_record_key = 1;
     pocketfed_client_join(a->client, a->link);
     assert_int_equal(pf_app_run(a, 50), POCKETFED_PROOF);
-    status_is(a, POCKETFED_STATE_STOPPED);
+    pf_app_is(a, POCKETFED_STATE_STOPPED);
     assert_non_null(strstr(pocketfed_client_error(a->client), "record key"));
-    assert_string_equal(file(a, "server.json"), "");
+    assert_string_equal(pf_app_file(a, "server.json"), "");
 }
 
 static void an_unsigned_enrolment_is_refused(void **state)
@@ -181,11 +138,12 @@ static void an_enrolment_that_a_kill_interrupted_goes_on(void **state)
 
     pocketfed_client_join(a->client, a->link);
     pf_app_reopen(a);
-    status_is(a, POCKETFED_STATE_JOINING);
+    pf_app_is(a, POCKETFED_STATE_JOINING);
     pf_app_until(a, POCKETFED_EVENT_JOINED);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name)                                                                \
+    cmocka_unit_test_setup_teardown(name, pf_app_set_up, pf_app_tear_down)
 
 int main(void)
 {

@@ -3,32 +3,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "appside.h"
 
 /* A join that ends in a refusal leaves no token behind. */
-
-static int set_up(void **state)
-{
-    struct pf_app *a = calloc(1, sizeof *a);
-
-    assert_non_null(a);
-    pf_app_start(a);
-    *state = a;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct pf_app *a = *state;
-
-    pf_app_stop(a);
-    free(a);
-    return 0;
-}
 
 static int link_is_kept(const struct pf_app *a)
 {
@@ -134,7 +114,8 @@ static void a_retry_after_of_years_is_a_day(void **state)
     pf_app_until(a, POCKETFED_EVENT_JOINED);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name)                                                                \
+    cmocka_unit_test_setup_teardown(name, pf_app_set_up, pf_app_tear_down)
 
 int main(void)
 {
