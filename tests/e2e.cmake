@@ -18,3 +18,5 @@ foreach(part trust update)
   pf_e2e(e2e_refusals_${part} e2e/refusals_${part}.c e2e/world.c
     check/rawhttp.c check/crafted.c)
 endforeach()
+pf_e2e(e2e_interruptions e2e/interruptions.c e2e/world.c check/rawhttp.c
+  check/crafted.c)

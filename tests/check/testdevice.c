@@ -79,15 +79,18 @@ static void draw(uint8_t *image, uint8_t label, const struct pf_rng *noise,
                  uint64_t at)
 {
     unsigned row = label / 4 * 9u, col = label % 4 * 6u, y, x;
+    uint32_t word[4];
+    size_t i;
 
-    for (y = 0; y < SIDE; y++)
-        for (x = 0; x < SIDE; x++) {
-            unsigned v = pf_rng_u32(noise, at + y * SIDE + x) % 100;
-
-            if (y >= row && y < row + 8 && x >= col && x < col + 8)
-                v += 120;
-            image[y * SIDE + x] = (uint8_t)v;
-        }
+    for (i = 0; i < SIDE * SIDE; i += sizeof word) {
+        pf_rng_block(noise, at + i, word);
+        memcpy(image + i, word, sizeof word);
+    }
+    for (i = 0; i < SIDE * SIDE; i++)
+        image[i] %= 100;
+    for (y = row; y < row + 8; y++)
+        for (x = col; x < col + 8; x++)
+            image[y * SIDE + x] = (uint8_t)(image[y * SIDE + x] + 120);
 }
 
 void pf_make_images(const char *dir, const char *which, uint32_t n,
