@@ -178,9 +178,13 @@ static enum pocketfed_status write_records(struct pf_coordinator *c,
 /* A task whose row is in gets its first step: START. */
 static void begin_task(struct pf_coordinator *c, struct pf_job *job)
 {
-    struct pf_live_task *t = job->u.add;
+    pf_buf_free(&job->u.add->stored.file);
+    step_command(c, job, job->u.add, PF_CMD_START);
+}
 
-    pf_buf_free(&t->stored.file);
+/* A task that is durable is shown to all. */
+static void link_task(struct pf_coordinator *c, struct pf_live_task *t)
+{
     t->next = NULL;
     pthread_mutex_lock(&c->lock);
     if (c->last_task)
@@ -189,7 +193,12 @@ static void begin_task(struct pf_coordinator *c, struct pf_job *job)
         c->tasks = t;
     c->last_task = t;
     pthread_mutex_unlock(&c->lock);
-    step_command(c, job, t, PF_CMD_START);
+}
+
+static int is_new_task(const struct pf_job *job)
+{
+    return job && job->kind == PF_JOB_TASK &&
+           job->problem.id == PF_PROBLEM_NONE;
 }
 
 static int is_writing(const struct pf_item *it)
@@ -221,14 +230,16 @@ static enum pocketfed_status write_batch(struct pf_coordinator *c,
         if (!is_writing(&c->items[i]))
             continue;
         st = pf_registry_run(store, job, err);
-        if (st == POCKETFED_OK && job->kind == PF_JOB_TASK &&
-            job->problem.id == PF_PROBLEM_NONE)
+        if (st == POCKETFED_OK && is_new_task(job))
             begin_task(c, job);
     }
     for (i = 0; i < c->n_steps && st == POCKETFED_OK; i++)
         st = write_records(c, &c->steps[i], err);
     if (st == POCKETFED_OK)
         st = pf_store_commit(store, err);
+    for (i = 0; i < c->n_items && st == POCKETFED_OK; i++)
+        if (is_new_task(c->items[i].job))
+            link_task(c, c->items[i].job->u.add);
     c->untidy = 1;
     atomic_fetch_add(&c->batches, 1);
     atomic_fetch_add(&c->commit_ns, (uint64_t)(monotonic_ns() - begin));
@@ -294,9 +305,10 @@ static enum pocketfed_status run_batch(struct pf_coordinator *c,
 
 #define IDLE_MS 500 /* without work for so long: time for a checkpoint */
 
-static int64_t wait_ms(const struct pf_coordinator *c)
+/* INT64_MAX: nobody waits for time to pass. */
+static int64_t nearest_deadline(const struct pf_coordinator *c)
 {
-    int64_t nearest = INT64_MAX, deadline, now = pf_coordinator_now(c);
+    int64_t nearest = INT64_MAX, deadline;
     const struct pf_live_task *t;
 
     for (t = c->tasks; t; t = t->next) {
@@ -304,20 +316,42 @@ static int64_t wait_ms(const struct pf_coordinator *c)
         if (deadline < nearest)
             nearest = deadline;
     }
-    if (nearest == INT64_MAX)
-        return c->untidy ? IDLE_MS : -1;
-    nearest = nearest > now ? nearest - now : 0;
-    return c->untidy && nearest > IDLE_MS ? IDLE_MS : nearest;
+    return nearest;
 }
 
-static int is_due(struct pf_coordinator *c)
+static int64_t wait_ms(const struct pf_coordinator *c)
 {
-    const struct pf_live_task *t;
+    int64_t until = nearest_deadline(c), now = pf_coordinator_now(c);
 
-    for (t = c->tasks; t; t = t->next)
-        if (pf_round_deadline(t->round) <= pf_coordinator_now(c))
-            return 1;
-    return 0;
+    if (until == INT64_MAX)
+        return c->untidy ? IDLE_MS : -1;
+    if (until > c->clock_kept + PF_CLOCK_MS)
+        until = c->clock_kept + PF_CLOCK_MS;
+    if (c->untidy && until > now + IDLE_MS)
+        until = now + IDLE_MS;
+    return until > now ? until - now : 0;
+}
+
+static int is_due(const struct pf_coordinator *c)
+{
+    return nearest_deadline(c) <= pf_coordinator_now(c);
+}
+
+/* Time that passes without a record counts too, also over a restart. */
+static enum pocketfed_status keep_clock(struct pf_coordinator *c, int at_once,
+                                        struct pf_error *err)
+{
+    int64_t now = pf_coordinator_now(c);
+    enum pocketfed_status st;
+
+    if (!at_once &&
+        (now - c->clock_kept < PF_CLOCK_MS || nearest_deadline(c) == INT64_MAX))
+        return POCKETFED_OK;
+    st = pf_store_clock_set(c->config.store, now, err);
+    if (st == POCKETFED_OK)
+        st = pf_store_tidy(c->config.store, 0, err);
+    c->clock_kept = now;
+    return st;
 }
 
 static void *loop(void *arg)
@@ -330,8 +364,12 @@ static void *loop(void *arg)
     while (st == POCKETFED_OK) {
         c->n_items = pf_queue_take(c->inbox, c->items, PF_BATCH_ITEMS,
                                    wait_ms(c), &ended);
-        if (ended)
-            return NULL;
+        if (ended) {
+            st = keep_clock(c, 1, &err);
+            if (st == POCKETFED_OK)
+                return NULL;
+            break;
+        }
         atomic_store(&c->busy_since, pf_monotonic_ms());
         if (c->n_items > 0 || is_due(c)) {
             st = run_batch(c, &err);
@@ -339,6 +377,8 @@ static void *loop(void *arg)
             st = pf_store_tidy(c->config.store, 1, &err);
             c->untidy = 0;
         }
+        if (st == POCKETFED_OK)
+            st = keep_clock(c, 0, &err);
         atomic_store(&c->busy_since, 0);
     }
     c->config.fatal(c->config.ctx, &err);

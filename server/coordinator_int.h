@@ -25,6 +25,9 @@ struct pf_item {
     struct pf_event event;
 };
 
+/* So much of the time that passes without a record may be lost in a crash. */
+#define PF_CLOCK_MS 10000
+
 struct pf_task_step {
     struct pf_live_task *task;
     struct pf_step step;
@@ -52,6 +55,7 @@ struct pf_coordinator {
     pthread_t thread;
     atomic_int stopping;
     int64_t clock_base, clock_start; /* store's clock at CLOCK_MONOTONIC */
+    int64_t clock_kept; /* what the store was told last */
 
     /* Changed by the coordinator thread alone, under the lock; read by it
      * without, by others with. */
@@ -74,7 +78,7 @@ struct pf_coordinator {
 
 int64_t pf_monotonic_ms(void);
 int64_t pf_wall_ms(void); /* for people and tokens, never for rounds */
-/* The daemon's clock: goes on where the store's records end. */
+/* The daemon's clock: goes on where it was when the process ended. */
 int64_t pf_coordinator_now(const struct pf_coordinator *c);
 
 /* coordinator_effects.c; OK, or the batch is fatal. */

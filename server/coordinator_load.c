@@ -212,8 +212,10 @@ enum pocketfed_status pf_coordinator_load(struct pf_coordinator *c,
     st = pf_store_load(c->config.store, &visitor, err);
     if (st == POCKETFED_OK)
         st = sweep(c, err);
-    c->clock_base = pf_store_clock(c->config.store);
+    if (st == POCKETFED_OK)
+        st = pf_store_clock(c->config.store, &c->clock_base, err);
     c->clock_start = pf_monotonic_ms();
+    c->clock_kept = c->clock_base - PF_CLOCK_MS;
     if (st == POCKETFED_OK)
         st = reopen(c, err);
     resume.kind = PF_EV_RESUME;

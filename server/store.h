@@ -16,7 +16,8 @@ struct pf_store;
 struct pf_store_reader;
 
 /* Opens or creates DIR/pocketfed.db. UNSUPPORTED when its user_version is
- * newer than this program knows, PROOF when application_id is another's. */
+ * newer than this program knows or the file system bears no write-ahead log,
+ * PROOF when application_id is another's. */
 enum pocketfed_status pf_store_open(const char *dir, const struct pf_log *log,
                                     struct pf_store **out,
                                     struct pf_error *err);
@@ -45,8 +46,14 @@ struct pf_store_visitor {
 enum pocketfed_status pf_store_load(struct pf_store *s,
                                     const struct pf_store_visitor *v,
                                     struct pf_error *err);
-/* The largest at_ms of any record: where the daemon's clock goes on. */
-int64_t pf_store_clock(struct pf_store *s);
+/* Where the daemon's clock goes on: the largest at_ms of any record, or what
+ * was set last when that is later. 0 in a new store. */
+enum pocketfed_status pf_store_clock(struct pf_store *s, int64_t *now_ms,
+                                     struct pf_error *err);
+/* Remembers how far the clock has come, durably; never sets it back. Outside a
+ * transaction. A failure is final. */
+enum pocketfed_status pf_store_clock_set(struct pf_store *s, int64_t now_ms,
+                                         struct pf_error *err);
 
 /* One transaction per batch. Any failure is final. */
 enum pocketfed_status pf_store_begin(struct pf_store *s, struct pf_error *err);

@@ -38,6 +38,7 @@ enum pf_sql {
     PF_SQL_TASKS,
     PF_SQL_RECORDS,
     PF_SQL_CLOCK,
+    PF_SQL_CLOCK_SET,
     PF_SQL_NEEDED,
     PF_SQL_EXPIRED,
     PF_SQL_COUNT,

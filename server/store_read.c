@@ -145,15 +145,19 @@ enum pocketfed_status pf_store_load(struct pf_store *s,
     return st;
 }
 
-int64_t pf_store_clock(struct pf_store *s)
+enum pocketfed_status pf_store_clock(struct pf_store *s, int64_t *now_ms,
+                                     struct pf_error *err)
 {
     sqlite3_stmt *q = s->stmt[PF_SQL_CLOCK];
-    int64_t now = 0;
+    enum pocketfed_status st = POCKETFED_OK;
+    int rc = sqlite3_step(q);
 
-    if (sqlite3_step(q) == SQLITE_ROW)
-        now = sqlite3_column_int64(q, 0);
+    if (rc == SQLITE_ROW)
+        *now_ms = sqlite3_column_int64(q, 0);
+    else
+        st = pf_sql_fail(s, rc, "read the clock", err);
     sqlite3_reset(q);
-    return now > 0 ? now : 0;
+    return st;
 }
 
 /* Calls visit for every digest in the rows of a query with (task, keep). */

@@ -57,7 +57,10 @@ static const char schema_1[] =
     " refused INTEGER NOT NULL DEFAULT 0, bytes_up INTEGER NOT NULL DEFAULT 0,"
     " bytes_down INTEGER NOT NULL DEFAULT 0, train_loss REAL, test_loss REAL,"
     " test_accuracy REAL, reason TEXT,"
-    " PRIMARY KEY(task, round)) STRICT, WITHOUT ROWID;";
+    " PRIMARY KEY(task, round)) STRICT, WITHOUT ROWID;"
+    /* one row: how far the daemon's clock had come, records apart */
+    "CREATE TABLE clock("
+    " id INTEGER PRIMARY KEY CHECK(id = 1), ms INTEGER NOT NULL) STRICT;";
 
 /* migrations[v] leads from user_version v to v + 1. */
 static const char *const migrations[PF_STORE_VERSION] = {schema_1};
@@ -286,6 +289,35 @@ static enum pocketfed_status migrate(struct pf_store *s, int64_t version,
     return POCKETFED_OK;
 }
 
+/* SQLite answers with the mode it uses, which need not be the wanted one. */
+static enum pocketfed_status use_wal(struct pf_store *s, const char *dir,
+                                     struct pf_error *err)
+{
+    enum pocketfed_status st = POCKETFED_OK;
+    sqlite3_stmt *stmt = NULL;
+    char mode[16];
+    int rc;
+
+    rc = sqlite3_prepare_v2(s->db, "PRAGMA journal_mode=WAL", -1, &stmt, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(stmt);
+    if (rc != SQLITE_ROW) {
+        st = pf_sql_fail(s, rc, "set up the write-ahead log", err);
+        goto out;
+    }
+    pf_sql_text(stmt, 0, mode, sizeof mode);
+    if (strcmp(mode, "wal") != 0) {
+        st = pf_fail(err, POCKETFED_UNSUPPORTED,
+                     "the file system of %s does not support a write-ahead "
+                     "log: SQLite stays in journal mode \"%s\"",
+                     dir, mode);
+        pf_hint(err, "put the state directory on a local file system");
+    }
+out:
+    sqlite3_finalize(stmt);
+    return st;
+}
+
 static int note_wal(void *ctx, sqlite3 *db, const char *name, int pages)
 {
     struct pf_store *s = ctx;
@@ -337,12 +369,13 @@ enum pocketfed_status pf_store_open(const char *dir, const struct pf_log *log,
     if (st != POCKETFED_OK)
         goto out;
     rc = pf_sql_connect(s->db);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_exec(s->db, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
     if (rc != SQLITE_OK) {
         st = pf_sql_fail(s, rc, "set up the connection", err);
         goto out;
     }
+    st = use_wal(s, dir, err);
+    if (st != POCKETFED_OK)
+        goto out;
     sqlite3_wal_hook(s->db, note_wal, s);
     st = migrate(s, version, err);
     if (st != POCKETFED_OK)

@@ -76,7 +76,11 @@ const char *const pf_sql_texts[PF_SQL_COUNT] = {
                      "initial_model, created_ms FROM tasks ORDER BY id",
     [PF_SQL_RECORDS] =
         "SELECT " RECORD_COLUMNS " FROM records WHERE task = ?1 ORDER BY seq",
-    [PF_SQL_CLOCK] = "SELECT max(at_ms) FROM records",
+    [PF_SQL_CLOCK] = "SELECT max("
+                     "coalesce((SELECT max(at_ms) FROM records), 0), "
+                     "coalesce((SELECT ms FROM clock), 0))",
+    [PF_SQL_CLOCK_SET] = "INSERT INTO clock(id, ms) VALUES(1, ?1) "
+                         "ON CONFLICT(id) DO UPDATE SET ms = max(ms, ?1)",
     [PF_SQL_NEEDED] =
         "SELECT plan FROM tasks WHERE id = ?1 "
         "UNION SELECT initial_model FROM tasks WHERE id = ?1 "
@@ -100,6 +104,14 @@ enum pocketfed_status pf_store_begin(struct pf_store *s, struct pf_error *err)
 enum pocketfed_status pf_store_commit(struct pf_store *s, struct pf_error *err)
 {
     return pf_sql_run(s, PF_SQL_COMMIT, SQLITE_OK, "commit", err);
+}
+
+enum pocketfed_status pf_store_clock_set(struct pf_store *s, int64_t now_ms,
+                                         struct pf_error *err)
+{
+    return pf_sql_run(s, PF_SQL_CLOCK_SET,
+                      pf_sql_bind(s->stmt[PF_SQL_CLOCK_SET], "i", now_ms),
+                      "write the clock", err);
 }
 
 /* Binds the whole row; what a kind does not have is NULL. */
