@@ -2,30 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-/* ---- clocks ------------------------------------------------------------ */
-
-static int64_t monotonic_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-int64_t pf_monotonic_ms(void)
-{
-    return monotonic_ns() / 1000000;
-}
-
-int64_t pf_wall_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 int64_t pf_coordinator_now(const struct pf_coordinator *c)
 {
@@ -107,7 +83,7 @@ static enum pocketfed_status sync_segments(struct pf_coordinator *c,
     enum pocketfed_status st = POCKETFED_OK;
     const struct pf_task_step *s;
     struct pf_open_round *o;
-    int64_t begin = monotonic_ns();
+    int64_t begin = pf_monotonic_ns();
     unsigned r, dirty = 0;
     size_t i;
 
@@ -133,7 +109,7 @@ static enum pocketfed_status sync_segments(struct pf_coordinator *c,
         atomic_fetch_add(&c->syncs, 1);
     }
     if (dirty)
-        atomic_fetch_add(&c->sync_ns, (uint64_t)(monotonic_ns() - begin));
+        atomic_fetch_add(&c->sync_ns, (uint64_t)(pf_monotonic_ns() - begin));
     return st;
 }
 
@@ -212,7 +188,7 @@ static enum pocketfed_status write_batch(struct pf_coordinator *c,
                                          struct pf_error *err)
 {
     struct pf_store *store = c->config.store;
-    int64_t begin = monotonic_ns();
+    int64_t begin = pf_monotonic_ns();
     enum pocketfed_status st;
     int needed = 0;
     size_t i;
@@ -242,7 +218,7 @@ static enum pocketfed_status write_batch(struct pf_coordinator *c,
             link_task(c, c->items[i].job->u.add);
     c->untidy = 1;
     atomic_fetch_add(&c->batches, 1);
-    atomic_fetch_add(&c->commit_ns, (uint64_t)(monotonic_ns() - begin));
+    atomic_fetch_add(&c->commit_ns, (uint64_t)(pf_monotonic_ns() - begin));
     return st;
 }
 

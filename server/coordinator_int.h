@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include "background.h"
+#include "clock.h"
 #include "coordinator.h"
 #include "evaluation.h"
 #include "folding.h"
@@ -55,7 +56,7 @@ struct pf_coordinator {
     pthread_t thread;
     atomic_int stopping;
     int64_t clock_base, clock_start; /* store's clock at CLOCK_MONOTONIC */
-    int64_t clock_kept; /* what the store was told last */
+    int64_t clock_kept;              /* what the store was told last */
 
     /* Changed by the coordinator thread alone, under the lock; read by it
      * without, by others with. */
@@ -76,8 +77,6 @@ struct pf_coordinator {
     atomic_int_fast64_t busy_since; /* CLOCK_MONOTONIC ms; 0: waiting */
 };
 
-int64_t pf_monotonic_ms(void);
-int64_t pf_wall_ms(void); /* for people and tokens, never for rounds */
 /* The daemon's clock: goes on where it was when the process ended. */
 int64_t pf_coordinator_now(const struct pf_coordinator *c);
 

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "listen.h"
 #include "nonce.h"
 
@@ -14,14 +15,6 @@
 #define MAX_NONCES (1u << 20)
 /* Files beside client connections: database, segments, objects, listeners. */
 #define OTHER_FILES 512
-
-static int64_t monotonic_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec;
-}
 
 static void fatal(void *ctx, const struct pf_error *err)
 {
@@ -148,7 +141,7 @@ static enum pocketfed_status open_dir(struct pf_daemon *d, struct pf_error *err)
         .n_hosts = sizeof hosts / sizeof hosts[0],
         .certificate = d->config.certificate,
         .private_key = d->config.private_key,
-        .now_s = pf_edge_now_ms() / 1000,
+        .now_s = pf_wall_ms() / 1000,
     };
     enum pocketfed_status st;
 
@@ -202,7 +195,7 @@ static enum pocketfed_status open_edge(struct pf_daemon *d,
     e->metrics = &d->metrics;
     e->log = &d->log;
     e->record_key = d->dir.record_key;
-    e->now_ms = pf_edge_now_ms;
+    e->now_ms = pf_wall_ms;
     e->started_ms = d->metrics.started_ms;
     e->state_dir = d->dir.path;
     e->link_host = d->link_host;
@@ -259,8 +252,8 @@ enum pocketfed_status pf_daemon_start(struct pf_daemon *d,
     d->config = *config;
     d->log.sink = pf_log_stderr;
     d->log.max = (enum pf_log_level)config->log_level;
-    d->metrics.started_ms = pf_edge_now_ms();
-    d->began_s = monotonic_s();
+    d->metrics.started_ms = pf_wall_ms();
+    d->began_s = pf_monotonic_s();
     d->dir.lock = -1;
     for (i = 0; i <= PF_LISTEN_OPS; i++)
         d->fd[i] = -1;
@@ -279,7 +272,7 @@ void pf_daemon_tick(struct pf_daemon *d)
 {
     int i;
 
-    if (monotonic_s() - d->began_s > 2 * PF_SKEW_S)
+    if (pf_monotonic_s() - d->began_s > 2 * PF_SKEW_S)
         atomic_store(&d->edge.verifier.settled, 1);
     for (i = 0; i <= PF_LISTEN_OPS; i++)
         pf_http_sweep(d->http[i]);

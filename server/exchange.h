@@ -48,8 +48,6 @@ struct pf_edge {
     struct pf_downlink *downlink;
 };
 
-/* Milliseconds of the wall clock: the usual edge.now_ms. */
-int64_t pf_edge_now_ms(void);
 /* How loudly the next of a kind of mishap is told: the 1st, 2nd, 4th, 8th ...
  * as a warning, those between for who asked to see everything. *n counts. */
 enum pf_log_level pf_edge_loudness(atomic_uint *counter, unsigned *n);

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "listen.h"
 
 /* The read size of uploads is what is free of this. */
@@ -51,14 +51,6 @@ struct request {
     char query[1024];
 };
 
-static int64_t seconds(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec;
-}
-
 /* ---- connections ---- */
 
 static void mark(struct pf_http *h, struct link *l, int busy)
@@ -67,7 +59,7 @@ static void mark(struct pf_http *h, struct link *l, int busy)
         return;
     pthread_mutex_lock(&h->lock);
     l->busy = busy;
-    l->since = seconds();
+    l->since = pf_monotonic_s();
     pthread_mutex_unlock(&h->lock);
 }
 
@@ -90,7 +82,7 @@ static void link_started(struct pf_http *h, struct MHD_Connection *c,
         return; /* unswept, still under the inactivity timeout */
     }
     l->fd = info->connect_fd;
-    l->since = seconds();
+    l->since = pf_monotonic_s();
     pthread_mutex_lock(&h->lock);
     l->next = h->links;
     if (l->next)
@@ -127,7 +119,7 @@ static void notify_connection(void *cls, struct MHD_Connection *c,
 
 void pf_http_sweep(struct pf_http *h)
 {
-    int64_t now = seconds();
+    int64_t now = pf_monotonic_s();
     struct link *l;
 
     pthread_mutex_lock(&h->lock);
@@ -222,7 +214,7 @@ static void fill(struct request *rq, struct MHD_Connection *c,
 
     rq->connection = c;
     rq->phase = PHASE_HEADERS;
-    rq->began = seconds();
+    rq->began = pf_monotonic_s();
     info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     rq->link = info ? info->socket_context : NULL;
     mark(rq->http, rq->link, 1);
@@ -365,7 +357,7 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *c,
         return act(rq, pf_exchange_continue(&rq->ex));
     }
     if (*size > 0) {
-        if (seconds() - rq->began > (int64_t)h->c.request_s)
+        if (pf_monotonic_s() - rq->began > (int64_t)h->c.request_s)
             return MHD_NO; /* dripping */
         if (rq->phase == PHASE_BODY)
             pf_exchange_data(&rq->ex, data, *size);

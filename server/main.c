@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "daemon.h"
 #include "sdnotify.h"
 
@@ -118,8 +119,8 @@ static void serve(struct pf_daemon *d, const sigset_t *set)
     fprintf(stderr, "stopping; running uploads have %u s to end\n",
             d->config.drain_s);
     pf_daemon_drain(d);
-    deadline = pf_edge_now_ms() + (int64_t)d->config.drain_s * 1000;
-    while (!pf_daemon_idle(d) && pf_edge_now_ms() < deadline) {
+    deadline = pf_monotonic_ms() + (int64_t)d->config.drain_s * 1000;
+    while (!pf_daemon_idle(d) && pf_monotonic_ms() < deadline) {
         sig = wait_signal(set, 50);
         if (sig == SIGTERM || sig == SIGINT) /* asked twice */
             break;

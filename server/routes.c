@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ingest.h"
 #include "text.h"
@@ -31,14 +30,6 @@ const struct pf_handler pf_handlers[PF_CALL_COUNT] = {
     [PF_CALL_METRICS] = {.end = pf_route_metrics},
 };
 /* clang-format on */
-
-int64_t pf_edge_now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 enum pf_log_level pf_edge_loudness(atomic_uint *counter, unsigned *n)
 {

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <cmocka.h>
 
+#include "clock.h"
 #include "codec.h"
 #include "joinlink.h"
 #include "statement.h"
@@ -258,7 +259,7 @@ void edge_sign(struct edge *e, struct edge_request *rq,
         else
             s.content_digest = field;
     }
-    params.created = created ? created : pf_edge_now_ms() / 1000;
+    params.created = created ? created : pf_wall_ms() / 1000;
     pf_random(random, sizeof random);
     pf_hex(random, sizeof random, params.nonce);
     params.alg = pf_key_algorithm(key);
