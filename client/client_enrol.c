@@ -127,6 +127,17 @@ static enum pocketfed_status settle(struct pocketfed_client *c,
     return POCKETFED_OK;
 }
 
+/* What the person can do when the server did not say it. */
+static void advise(enum pf_problem_id id, struct pf_error *err)
+{
+    if (err->hint[0])
+        return;
+    if (id == PF_PROBLEM_CLIENT_TOO_OLD)
+        pf_hint(err, "update the app");
+    else if (id != PF_PROBLEM_TASK_FINISHED)
+        pf_hint(err, "ask the operator for a new join link");
+}
+
 static enum pocketfed_status refused(struct pocketfed_client *c,
                                      const struct pf_want_reply *r)
 {
@@ -143,6 +154,7 @@ static enum pocketfed_status refused(struct pocketfed_client *c,
         break;
     case PF_DO_DROP:
     case PF_DO_STOP:
+        advise(problem.id, &c->error);
         return pf_client_stop(c, c->error.status);
     case PF_DO_RETRY:
         break;

@@ -14,7 +14,7 @@ static enum pocketfed_status read_link(const char *arg, struct pf_buf *out,
     char chunk[512];
     size_t n;
 
-    if (!strncmp(arg, "pocketfed:", 10))
+    if (!strncmp(arg, "pocketfed:", 10) || strstr(arg, "://"))
         return pf_buf_adds(out, arg);
     if (strcmp(arg, "-"))
         return pf_file_read(arg, out, err);
@@ -38,43 +38,54 @@ static void blank(const char *arg)
         memset(fragment + 1, 'x', strlen(fragment + 1));
 }
 
-static int enrol(struct device *d, const char *link)
+/* What the sentence of a failure leaves open. */
+static void advise(const struct device *d, struct pf_error *err)
 {
-    struct pf_error err = {0};
+    if (err->status == POCKETFED_UNREACHABLE && !err->text[0])
+        pf_fail(err, err->status, "the server has not answered yet");
+    if (err->status == POCKETFED_UNREACHABLE ||
+        err->status == POCKETFED_INTERRUPTED)
+        pf_hint(err, "the link is kept: join again when the server is there");
+    else if (err->status == POCKETFED_EXISTS)
+        pf_hint(err, "%s is for that task: give this one --dir DIR", d->dir);
+}
+
+/* Steps until the device has joined, at most for --timeout seconds. `again`: it
+ * has already, and there is nothing to do but to compare. */
+static enum pocketfed_status enrol(struct device *d, const char *link,
+                                   int again, struct pf_error *err)
+{
+    int64_t end = cli_monotonic_ms() + cli_int(d->cli, "timeout") * 1000;
+    int64_t left = 0;
     struct pocketfed_progress p;
     enum pocketfed_status st;
-    int64_t began = cli_monotonic_ms();
-    int64_t patience = cli_int(d->cli, "timeout") * 1000;
 
     memset(&p, 0, sizeof p);
     p.size = sizeof p;
     st = pocketfed_client_join(d->client, link);
-    if (st)
-        goto failed;
-    do {
+    while (!st && !again && p.event != POCKETFED_EVENT_JOINED) {
         st = pocketfed_client_step(d->client, 50, &p);
-        if (p.event == POCKETFED_EVENT_RETRY) {
-            if (cli_monotonic_ms() - began > patience) {
-                st = POCKETFED_UNREACHABLE;
-                goto failed;
-            }
+        left = end - cli_monotonic_ms();
+        if (!st && cli_interrupted)
+            st = POCKETFED_INTERRUPTED;
+        else if (!st && left <= 0 && p.event != POCKETFED_EVENT_JOINED)
+            st = POCKETFED_UNREACHABLE;
+        if (st)
+            break;
+        if (p.event == POCKETFED_EVENT_RETRY && p.wait_ms < left)
             cli_say(d->cli, "%s; again in %.1f s",
                     pocketfed_client_error(d->client),
                     (double)p.wait_ms / 1000);
-        }
-        if (!st && (p.state == POCKETFED_STATE_NEW ||
-                    p.state == POCKETFED_STATE_JOINING))
-            device_wait(p.wait_ms);
-    } while (
-        !st && !cli_interrupted &&
-        (p.state == POCKETFED_STATE_NEW || p.state == POCKETFED_STATE_JOINING));
-    if (cli_interrupted)
-        return CLI_INTERRUPTED;
+        if (p.event != POCKETFED_EVENT_JOINED)
+            device_wait(p.wait_ms < left ? p.wait_ms : left);
+    }
     if (!st)
-        return CLI_OK;
-failed:
-    device_error(d, st, &err);
-    return cli_fail(d->cli, &err, "this device did not join");
+        return POCKETFED_OK;
+    device_error(d, st, err);
+    if (st == POCKETFED_INTERRUPTED)
+        pf_fail(err, st, "interrupted");
+    advise(d, err);
+    return st;
 }
 
 static int join(struct cli *c)
@@ -83,8 +94,7 @@ static int join(struct cli *c)
     struct pf_error err = {0};
     struct device d;
     struct pf_buf link;
-    char before[33] = "";
-    int code;
+    int code = CLI_OK, again;
 
     memset(&d, 0, sizeof d);
     memset(&s, 0, sizeof s);
@@ -99,22 +109,23 @@ static int join(struct cli *c)
     }
     blank(c->arg[0]);
     pocketfed_client_status(d.client, &s);
-    memcpy(before, s.device, sizeof before);
-    code = enrol(&d, pf_buf_str(&link));
-    if (code)
+    again = s.device[0] != '\0';
+    if (enrol(&d, pf_buf_str(&link), again, &err)) {
+        code = cli_fail(c, &err, "this device did not join");
         goto out;
+    }
     pocketfed_client_status(d.client, &s);
     if (c->json)
         cli_out("{\"device\":\"%s\",\"task\":\"%s\",\"server\":\"%s\","
                 "\"ordinal\":\"%llu\",\"again\":%s}\n",
                 s.device, s.task, s.server, (unsigned long long)s.ordinal,
-                before[0] ? "true" : "false");
+                again ? "true" : "false");
     else
-        cli_out(before[0] ? "device/%s has joined %s at %s already (number "
-                            "%llu)\n"
-                          : "device/%s joined %s at %s as number %llu\n",
+        cli_out(again ? "device/%s has joined %s at %s already (number "
+                        "%llu)\n"
+                      : "device/%s joined %s at %s as number %llu\n",
                 s.device, s.task, s.server, (unsigned long long)s.ordinal);
-    if (!before[0])
+    if (!again)
         cli_say(c, "next: pocketfed train --data DIR%s%s",
                 cli_text(c, "dir") ? " --dir " : "",
                 cli_text(c, "dir") ? cli_text(c, "dir") : "");
@@ -127,8 +138,8 @@ out:
 static const struct cli_option options[] = {
     {"label", 0, CLI_TEXT, "TEXT", NULL, 0, 0, NULL,
      "this device's name, for the operator"},
-    {"timeout", 0, CLI_INT, "S", "30", 0, 86400, NULL,
-     "how long to try when the server cannot be reached"},
+    {"timeout", 0, CLI_INT, "S", "30", 1, 86400, NULL,
+     "how long to try when the server does not answer"},
     CLI_DEVICE_OPTIONS,
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, NULL, NULL},
 };

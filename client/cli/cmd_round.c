@@ -26,7 +26,7 @@ struct watch {
     double curve[CURVE_CELLS]; /* test accuracy of the last rounds */
     size_t n_curve;
     struct pf_round_status open; /* the newest not yet ended */
-    int has_open, header;
+    int has_open, header, once;
     struct cli_progress progress;
 };
 
@@ -119,7 +119,8 @@ static int take_round(struct watch *w, const struct pf_json_node *n,
                        !strcmp(r.phase, "published"))) {
         w->open = r;
         w->has_open = 1;
-        return 1;
+        if (!w->once)
+            return 1;
     }
     remember(w, r.test_accuracy);
     if (w->c->json) {
@@ -226,6 +227,7 @@ static int watch(struct watch *w, struct pf_error *err)
     struct pf_task_status t;
     int misses = 0;
 
+    memset(&t, 0, sizeof t);
     while (!cli_interrupted) {
         struct timespec nap = {0, POLL_MS * 1000000L};
         enum pocketfed_status st = task_state(w, &t, err);
@@ -251,6 +253,8 @@ static int watch(struct watch *w, struct pf_error *err)
         nanosleep(&nap, NULL);
     }
     cli_progress_clear(&w->progress);
+    if (t.task[0])
+        summary(w, &t);
     return CLI_INTERRUPTED;
 }
 
@@ -271,11 +275,10 @@ static int round_show(struct cli *c)
         cli_catch_interrupts();
         return watch(&w, &err);
     }
+    w.once = 1;
     if (rounds(&w, 1, &err))
         return cli_fail(c, &err, "the rounds of %s cannot be shown",
                         w.args.task);
-    if (w.has_open && !c->json)
-        print_round(&w, &w.open);
     return CLI_OK;
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "device.h"
+#include "json.h"
 
 struct session {
     struct device d;
@@ -53,21 +54,33 @@ static void say_event(struct session *s)
     s->last = s->p.event;
 }
 
+/* The line is ended by why it did not work, where it did not. */
 static void json_event(const struct session *s)
 {
     static const char *const names[] = {"none",    "joined",   "assigned",
                                         "trained", "accepted", "dropped",
                                         "retry"};
     char loss[32] = "null";
+    struct pf_buf b;
 
     if (s->p.loss == s->p.loss)
         snprintf(loss, sizeof loss, "%.6f", s->p.loss);
-    cli_out("{\"type\":\"%s\",\"round\":\"%llu\",\"examples\":\"%llu\","
-            "\"loss\":%s,\"bytes_up\":\"%llu\",\"bytes_down\":\"%llu\"}\n",
-            names[s->p.event], (unsigned long long)s->p.round,
-            (unsigned long long)s->p.examples_done, loss,
-            (unsigned long long)s->p.bytes_up,
-            (unsigned long long)s->p.bytes_down);
+    pf_buf_init(&b, 8192);
+    pf_buf_addf(&b,
+                "{\"type\":\"%s\",\"round\":\"%llu\",\"examples\":\"%llu\","
+                "\"loss\":%s,\"bytes_up\":\"%llu\",\"bytes_down\":\"%llu\"",
+                names[s->p.event], (unsigned long long)s->p.round,
+                (unsigned long long)s->p.examples_done, loss,
+                (unsigned long long)s->p.bytes_up,
+                (unsigned long long)s->p.bytes_down);
+    if (s->p.event == POCKETFED_EVENT_RETRY ||
+        s->p.event == POCKETFED_EVENT_DROPPED) {
+        pf_buf_adds(&b, ",\"why\":");
+        pf_json_string(&b, pocketfed_client_error(s->d.client));
+    }
+    pf_buf_adds(&b, "}");
+    cli_out_json(&b);
+    pf_buf_free(&b);
 }
 
 static void show(struct session *s)

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "log.h"
+
 static enum pocketfed_status count(void *ctx, uint64_t *n)
 {
     const struct device *d = ctx;
@@ -21,11 +23,17 @@ static enum pocketfed_status example(void *ctx, uint64_t i, float *x,
     return pf_idx_get(&d->shard, (size_t)i, x, label);
 }
 
+/* What goes wrong beside the work. How the work itself fails is said by the
+ * command, in its own words. */
 static void log_line(void *ctx, int level, const char *line)
 {
+    static const char *const said[] = {"stopped ", "retry ", "dropped "};
     const struct device *d = ctx;
 
-    if (level <= 1)
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        if (!strncmp(line, said[i], strlen(said[i])))
+            return;
+    if (level <= PF_LOG_WARN)
         cli_say(d->cli, "%s", line);
 }
 
