@@ -88,6 +88,9 @@ extern const struct cli_option cli_common_options[];
 /* Parses argv after the command's words. 0, or an exit code after having said
  * why (also for -h: prints and returns CLI_OK through *stop = 1). */
 int cli_parse(struct cli *c, int argc, char **argv, int *stop);
+/* What c->command's options are before the command line is read. 0, or an exit
+ * code after having said why. */
+int cli_settle(struct cli *c);
 /* Values by option name; asking for one the command lacks is a defect. */
 const char *cli_text(const struct cli *c, const char *name); /* NULL: unset */
 int cli_flag(const struct cli *c, const char *name);

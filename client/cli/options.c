@@ -335,6 +335,16 @@ static void asks_for_json(struct cli *c, int argc, char **argv)
             c->json = 1;
 }
 
+int cli_settle(struct cli *c)
+{
+    int code;
+
+    collect(c, c->command->options);
+    collect(c, cli_common_options);
+    code = read_config(c);
+    return code ? code : read_environment(c);
+}
+
 int cli_parse(struct cli *c, int argc, char **argv, int *stop)
 {
     int code;
@@ -345,11 +355,7 @@ int cli_parse(struct cli *c, int argc, char **argv, int *stop)
         *stop = 1;
         return CLI_OK;
     }
-    collect(c, c->command->options);
-    collect(c, cli_common_options);
-    code = read_config(c);
-    if (!code)
-        code = read_environment(c);
+    code = cli_settle(c);
     if (!code)
         code = read_arguments(c, argc, argv);
     if (code)
