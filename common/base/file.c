@@ -57,36 +57,50 @@ static enum pocketfed_status read_all(int fd, const char *path, size_t first,
     }
 }
 
-enum pocketfed_status pf_file_read(const char *path, struct pf_buf *out,
+enum pocketfed_status pf_file_open(const char *path, int *out, uint64_t *size,
                                    struct pf_error *err)
 {
-    size_t len = out->len, size = 0;
-    enum pocketfed_status st;
+    enum pocketfed_status st = POCKETFED_OK;
     struct stat info;
     int fd;
 
-    fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* Not blocking: a pipe without a writer would hold us for ever. */
+    fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return pf_fail(err, POCKETFED_NOT_FOUND, "there is no file %s", path);
     if (fd < 0)
         return pf_fail_errno(err, errno, "cannot open %s", path);
-    if (fstat(fd, &info) != 0) {
+    if (fstat(fd, &info) != 0)
         st = pf_fail_errno(err, errno, "cannot examine %s", path);
-        goto out;
-    }
-    if (S_ISDIR(info.st_mode)) {
+    else if (S_ISDIR(info.st_mode))
         st = pf_fail(err, POCKETFED_IO, "%s is a directory, not a file", path);
-        goto out;
+    else if (!S_ISREG(info.st_mode))
+        st = pf_fail(err, POCKETFED_IO,
+                     "%s is a pipe or a device, not a regular file", path);
+    if (st != POCKETFED_OK) {
+        close(fd);
+        return st;
     }
-    if (S_ISREG(info.st_mode) && info.st_size > 0) {
-        if ((uintmax_t)info.st_size > out->max - out->len) {
-            st = too_long(path, out->max - out->len, err);
-            goto out;
-        }
-        size = (size_t)info.st_size;
-    }
-    st = read_all(fd, path, size, out, err);
-out:
+    *out = fd;
+    *size = info.st_size > 0 ? (uint64_t)info.st_size : 0;
+    return POCKETFED_OK;
+}
+
+enum pocketfed_status pf_file_read(const char *path, struct pf_buf *out,
+                                   struct pf_error *err)
+{
+    enum pocketfed_status st;
+    size_t len = out->len;
+    uint64_t size;
+    int fd;
+
+    st = pf_file_open(path, &fd, &size, err);
+    if (st != POCKETFED_OK)
+        return st;
+    if (size > out->max - out->len)
+        st = too_long(path, out->max - out->len, err);
+    else
+        st = read_all(fd, path, (size_t)size, out, err);
     if (st != POCKETFED_OK && out->len > len) {
         out->len = len;
         out->data[len] = '\0';

@@ -8,7 +8,12 @@
 #include <stdint.h>
 #include "buf.h"
 
-/* out is appended to; LIMIT when the file is longer than out can hold,
+/* Opens a regular file for reading without waiting for anybody: NOT_FOUND when
+ * there is none, IO for a pipe, a device or a directory. size: 0 where the
+ * system does not say (/proc). Close *fd. */
+enum pocketfed_status pf_file_open(const char *path, int *fd, uint64_t *size,
+                                   struct pf_error *err);
+/* As pf_file_open; out is appended to; LIMIT when the file is longer than out can hold,
  * NOT_FOUND when there is none, IO otherwise. */
 enum pocketfed_status pf_file_read(const char *path, struct pf_buf *out,
                                    struct pf_error *err);

@@ -1,7 +1,6 @@
 #include "idx.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,13 +158,12 @@ static enum pocketfed_status load_file(const char *path, int images,
     struct header h = {0};
     size_t got, more;
     gzFile f = NULL;
+    uint64_t size;
     int fd;
 
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT)
-        return pf_fail(err, POCKETFED_NOT_FOUND, "there is no file %s", path);
-    if (fd < 0)
-        return pf_fail_errno(err, errno, "cannot open %s", path);
+    st = pf_file_open(path, &fd, &size, err);
+    if (st != POCKETFED_OK)
+        return st;
     f = gzdopen(fd, "rb");
     if (!f) {
         close(fd);

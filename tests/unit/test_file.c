@@ -89,7 +89,7 @@ static void a_file_is_read_up_to_the_maximum(void **state)
     pf_buf_free(&b);
 }
 
-/* /proc says 0 bytes and a pipe says nothing: read until the end. */
+/* /proc says 0 bytes: read until the end. */
 static void a_file_without_a_size_is_read_too(void **state)
 {
     struct pf_buf b;
@@ -102,6 +102,28 @@ static void a_file_without_a_size_is_read_too(void **state)
     pf_buf_init(&b, 10);
     assert_int_equal(pf_file_read("/proc/self/status", &b, NULL),
                      POCKETFED_LIMIT);
+    assert_int_equal(b.len, 0);
+    pf_buf_free(&b);
+}
+
+/* A pipe that nobody writes to would be waited for until the alarm. */
+static void a_pipe_or_a_device_is_refused_at_once(void **state)
+{
+    const char *const paths[] = {path, "/dev/zero"};
+    struct pf_error err;
+    struct pf_buf b;
+    size_t i;
+
+    (void)state;
+    assert_int_equal(mkfifo(path, 0600), 0);
+    pf_buf_init(&b, 10);
+    alarm(20);
+    for (i = 0; i < 2; i++) {
+        assert_int_equal(pf_file_read(paths[i], &b, &err), POCKETFED_IO);
+        assert_non_null(strstr(err.text, paths[i]));
+        assert_non_null(strstr(err.text, "not a regular file"));
+    }
+    alarm(0);
     assert_int_equal(b.len, 0);
     pf_buf_free(&b);
 }
@@ -209,6 +231,7 @@ int main(void)
         TEST(what_was_written_is_read),
         TEST(a_file_is_read_up_to_the_maximum),
         TEST(a_file_without_a_size_is_read_too),
+        TEST(a_pipe_or_a_device_is_refused_at_once),
         TEST(says_which_file_is_not_there),
         TEST(a_replace_that_fails_leaves_nothing_behind),
         TEST(directories_are_made_with_their_parents),

@@ -277,6 +277,20 @@ static void a_missing_file_and_a_folder_are_told_apart(void **state)
     assert_int_equal(pf_idx_load_images(dir, &d, NULL), POCKETFED_IO);
 }
 
+static void a_pipe_is_refused_at_once(void **state)
+{
+    struct pf_error err = {0};
+    struct pf_idx d = {0};
+
+    (void)state;
+    assert_int_equal(mkfifo(in_dir("pipe"), 0600), 0);
+    alarm(20);
+    assert_int_equal(pf_idx_load_images(in_dir("pipe"), &d, &err),
+                     POCKETFED_IO);
+    alarm(0);
+    assert_non_null(strstr(err.text, "not a regular file"));
+}
+
 static void writes_what_it_can_read(void **state)
 {
     const uint32_t chosen[] = {1, 0, 1};
@@ -342,6 +356,7 @@ int main(void)
         cmocka_unit_test(refuses_a_gzip_file_that_is_cut_or_damaged),
         cmocka_unit_test(refuses_counts_that_differ),
         cmocka_unit_test(a_missing_file_and_a_folder_are_told_apart),
+        cmocka_unit_test(a_pipe_is_refused_at_once),
         cmocka_unit_test(writes_what_it_can_read),
         cmocka_unit_test(refuses_to_write_examples_that_are_not_there),
     };
