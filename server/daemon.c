@@ -176,6 +176,9 @@ static enum pocketfed_status open_core(struct pf_daemon *d,
     };
     enum pocketfed_status st;
 
+    /* Each connection may have a place reserved and an event on its way. */
+    if (c.queue_capacity < 2 * d->config.max_connections)
+        c.queue_capacity = 2 * d->config.max_connections;
     if ((st = pf_store_open(d->dir.path, &d->log, &d->store, err)) ||
         (st = pf_objects_open(d->dir.path, &d->log, &e->objects, err)))
         return st;
@@ -206,6 +209,7 @@ static enum pocketfed_status open_edge(struct pf_daemon *d,
         snprintf(e->verifier.record_key + 2 * i, 3, "%02x", print[i]);
     e->verifier.started_ms = e->started_ms;
     if ((st = pf_nonces_create(MAX_NONCES, &e->verifier.nonces)) ||
+        (st = pf_inflight_create(&e->inflight)) ||
         (st = pf_downlink_create(&e->downlink)) ||
         (st = pf_readers_create(d->store, &e->readers)))
         return pf_fail(err, st, "no memory to start with");
@@ -280,13 +284,15 @@ void pf_daemon_tick(struct pf_daemon *d)
 
 void pf_daemon_drain(struct pf_daemon *d)
 {
+    d->drain_until_ms = pf_monotonic_ms() + (int64_t)d->config.drain_s * 1000;
     atomic_store(&d->edge.draining, 1);
     pf_http_quiesce(d->http[PF_LISTEN_CLIENT]);
 }
 
-int pf_daemon_idle(const struct pf_daemon *d)
+int pf_daemon_drained(const struct pf_daemon *d)
 {
-    return atomic_load(&d->edge.active) == 0;
+    return atomic_load(&d->edge.active) == 0 ||
+           pf_monotonic_ms() >= d->drain_until_ms;
 }
 
 void pf_daemon_stop(struct pf_daemon *d)
@@ -314,6 +320,7 @@ void pf_daemon_stop(struct pf_daemon *d)
     e->coordinator = NULL;
     pf_readers_free(e->readers);
     pf_downlink_free(e->downlink);
+    pf_inflight_free(e->inflight);
     pf_nonces_free(e->verifier.nonces);
     if (e->objects)
         pf_objects_close(e->objects);

@@ -24,7 +24,7 @@ struct pf_daemon {
     struct pf_edge edge;
     struct pf_http *http[PF_LISTEN_OPS + 1];
     int fd[PF_LISTEN_OPS + 1];
-    int64_t began_s; /* monotonic clock */
+    int64_t began_s, drain_until_ms; /* monotonic clock */
     char link_host[256];
     char client_address[PF_CONFIG_TEXT]; /* as bound, "0.0.0.0:8443" */
     char ops_address[PF_CONFIG_TEXT];
@@ -37,10 +37,11 @@ enum pocketfed_status pf_daemon_start(struct pf_daemon *d,
                                       struct pf_error *err);
 /* Once a second while it runs. */
 void pf_daemon_tick(struct pf_daemon *d);
-/* Begins to drain; then call until it returns 1 (all ended), at most for
- * config.drain_s, then pf_daemon_stop. */
+/* Begins to drain. */
 void pf_daemon_drain(struct pf_daemon *d);
-int pf_daemon_idle(const struct pf_daemon *d);
+/* 1 when all has ended, or config.drain_s are over by the monotonic clock: time
+ * for pf_daemon_stop. */
+int pf_daemon_drained(const struct pf_daemon *d);
 void pf_daemon_stop(struct pf_daemon *d);
 
 /* What a person reads at start (at most 8 lines), and the same as JSON. */

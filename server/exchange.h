@@ -18,6 +18,7 @@
 #include "buf.h"
 #include "calls.h"
 #include "coordinator.h"
+#include "inflight.h"
 #include "metrics.h"
 #include "problem.h"
 #include "readers.h"
@@ -46,6 +47,7 @@ struct pf_edge {
     atomic_uint waiting; /* exchanges that the coordinator will wake */
     atomic_uint bad_joins, failures; /* so far, for pf_edge_loudness */
     struct pf_downlink *downlink;
+    struct pf_inflight *inflight;
 };
 
 /* How loudly the next of a kind of mishap is told: the 1st, 2nd, 4th, 8th ...
@@ -76,6 +78,7 @@ struct pf_reply {
 
 /* One upload on its way in (ingest.c). */
 struct pf_ingest {
+    struct pf_inflight_entry entry; /* among the uploads of its device */
     struct pf_segment *segment;
     struct pf_extent extent;
     struct pf_hash *hash;

@@ -31,6 +31,7 @@ void pf_ingest_free(struct pf_exchange *ex)
         pf_count(ex->edge->metrics, PF_COUNT_UPLOADS_LOST, 1);
     drop_place(ex);
     drop_extent(ex);
+    pf_inflight_leave(ex->edge->inflight, &in->entry);
     pf_segment_unref(in->segment);
     in->segment = NULL;
     pf_hash_free(in->hash);
@@ -176,6 +177,14 @@ enum pf_next pf_ingest_begin(struct pf_exchange *ex)
         pf_problem_set(&why, PF_PROBLEM_LENGTH,
                        "%" PRIu64 " bytes; an update's head alone has %d",
                        ex->content_length, PF_UPDATE_FIXED);
+        return refuse(ex, &why);
+    }
+    if (!pf_inflight_enter(e->inflight, &ex->ingest.entry, ex->task->stored.id,
+                           ex->args.round, ex->device.id)) {
+        pf_problem_set(&why, PF_PROBLEM_BUSY,
+                       "%d uploads of this device are under way",
+                       PF_INFLIGHT_MAX);
+        why.retry_after_ms = 5000;
         return refuse(ex, &why);
     }
     if (pf_coordinator_reserve(e->coordinator) != POCKETFED_OK)

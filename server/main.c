@@ -8,7 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "clock.h"
 #include "daemon.h"
 #include "sdnotify.h"
 
@@ -107,7 +106,6 @@ static int wait_signal(const sigset_t *set, int ms)
 
 static void serve(struct pf_daemon *d, const sigset_t *set)
 {
-    int64_t deadline;
     int sig;
 
     do {
@@ -119,8 +117,7 @@ static void serve(struct pf_daemon *d, const sigset_t *set)
     fprintf(stderr, "stopping; running uploads have %u s to end\n",
             d->config.drain_s);
     pf_daemon_drain(d);
-    deadline = pf_monotonic_ms() + (int64_t)d->config.drain_s * 1000;
-    while (!pf_daemon_idle(d) && pf_monotonic_ms() < deadline) {
+    while (!pf_daemon_drained(d)) {
         sig = wait_signal(set, 50);
         if (sig == SIGTERM || sig == SIGINT) /* asked twice */
             break;

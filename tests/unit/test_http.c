@@ -440,13 +440,13 @@ static void stops_while_requests_run(void **state)
     for (i = 0; i < 200 && edge_waiting(e) == 0; i++)
         usleep(10000);
     pf_daemon_drain(&e->daemon);
-    assert_false(pf_daemon_idle(&e->daemon));
+    assert_false(pf_daemon_drained(&e->daemon));
     /* The running upload may still end. */
     say(fd, o.frame.data + 5000, o.frame.len - 5000);
     assert_int_equal(heard(fd), 201);
-    for (i = 0; i < 200 && !pf_daemon_idle(&e->daemon); i++)
+    for (i = 0; i < 200 && !pf_daemon_drained(&e->daemon); i++)
         usleep(10000);
-    assert_true(pf_daemon_idle(&e->daemon));
+    assert_true(pf_daemon_drained(&e->daemon));
     /* What comes now is told to come back. */
     say_head(fd, &o, o.key, "");
     assert_int_equal(heard(fd), 503);
