@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "participation_core.h"
 #include "refusal.h"
 #include "safetensors.h"
@@ -14,13 +15,6 @@
 #include "text.h"
 
 #define MAX_CLOCKS 3 /* corrections in a row before it counts as trouble */
-
-static int is_zero(const uint8_t digest[32])
-{
-    static const uint8_t zeros[32];
-
-    return memcmp(digest, zeros, sizeof zeros) == 0;
-}
 
 static int has_digest(const void *p, size_t len, const uint8_t digest[32])
 {
@@ -300,7 +294,7 @@ static int is_for_us(const struct pf_participation *p)
 static enum pocketfed_status on_wait(struct pf_participation *p, int proved)
 {
     if (p->work.reason == PF_WAIT_FINISHED && proved && is_for_us(p)) {
-        if (p->io.object_put && !is_zero(p->work.final_model))
+        if (p->io.object_put && !pf_is_zero(p->work.final_model, 32))
             p->phase = PF_PHASE_FINAL_MODEL;
         else
             pf_part_end(p, PF_OUTCOME_FINISHED);

@@ -181,8 +181,6 @@ enum pocketfed_status pf_part_plan_ready(struct pf_participation *p)
 static enum pocketfed_status check_chain(struct pf_participation *p,
                                          const struct pf_model_meta *meta)
 {
-    static const uint8_t zeros[32];
-
     if (strcmp(meta->task, p->member->task) != 0 &&
         (meta->task[0] || meta->round > 0))
         return pf_fail(&p->why, POCKETFED_PROOF,
@@ -193,7 +191,7 @@ static enum pocketfed_status check_chain(struct pf_participation *p,
                        "the model of round %" PRIu64
                        " cannot be the base of round %" PRIu64,
                        meta->round, p->work.round);
-    if (memcmp(meta->plan, zeros, 32) != 0 &&
+    if (!pf_is_zero(meta->plan, 32) &&
         memcmp(meta->plan, p->work.plan, 32) != 0)
         return pf_fail(&p->why, POCKETFED_PROOF,
                        "the model was made under another plan");

@@ -29,13 +29,12 @@ static enum pocketfed_status load_state(struct pf_background *b,
                                         const struct pf_finish *f, size_t n,
                                         float *state, struct pf_error *err)
 {
-    static const uint8_t none[32];
     struct pf_object *obj = NULL;
     enum pocketfed_status st;
     size_t i;
 
     memset(state, 0, n * sizeof *state);
-    if (memcmp(f->state, none, sizeof none) == 0)
+    if (pf_is_zero(f->state, 32))
         return POCKETFED_OK;
     st = pf_objects_get(b->config.objects, f->state, &obj, err);
     if (st != POCKETFED_OK)

@@ -1,6 +1,6 @@
 #include "store_int.h"
 
-#include <string.h>
+#include "bytes.h"
 
 /* Columns of `records` in the order in which they are written and read. */
 #define RECORD_COLUMNS                                                         \
@@ -172,7 +172,6 @@ static enum pocketfed_status keep_round(struct pf_store *s, int64_t task,
                                         struct pf_error *err)
 {
     static const struct pf_round_counters none;
-    static const uint8_t zeros[32];
     enum pf_sql which;
     const uint8_t *state;
     sqlite3_stmt *stmt;
@@ -212,8 +211,8 @@ static enum pocketfed_status keep_round(struct pf_store *s, int64_t task,
         break;
     case PF_REC_PUBLISHED:
         stmt = s->stmt[which = PF_SQL_PUBLISHED];
-        state = memcmp(r->u.published.state, zeros, 32) ? r->u.published.state
-                                                        : NULL;
+        state =
+            pf_is_zero(r->u.published.state, 32) ? NULL : r->u.published.state;
         rc =
             pf_sql_bind(stmt, HEAD "uuuuDDd", HEAD_VALUES, COUNTER_VALUES,
                         r->u.published.model, state, r->u.published.train_loss);

@@ -1,4 +1,4 @@
-/* bytes.h - little-endian words and checked size arithmetic, inline.
+/* bytes.h - little-endian words, zeros and checked size arithmetic, inline.
  *
  * Everything pocketfed writes to disk or wire is little-endian and goes
  * through these, so no code depends on the host's byte order or alignment.
@@ -72,6 +72,16 @@ static inline void pf_putd(uint8_t *p, double d)
     uint64_t u;
     memcpy(&u, &d, sizeof u);
     pf_put64(p, u);
+}
+
+/* Are all n bytes 0? A digest of zeros stands for none. */
+static inline int pf_is_zero(const void *p, size_t n)
+{
+    const uint8_t *b = (const uint8_t *)p;
+
+    while (n > 0 && b[n - 1] == 0)
+        n--;
+    return n == 0;
 }
 
 /* *out = a + b or a * b; 0 and *out untouched when it would overflow. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "json_scan.h"
 #include "text.h"
 
@@ -87,15 +88,6 @@ static void newline(struct writer *w)
         pf_buf_adds(w->out, "  ");
 }
 
-static int all_zero(const void *p, size_t n)
-{
-    const uint8_t *b = p;
-
-    while (n > 0 && b[n - 1] == 0)
-        n--;
-    return n == 0;
-}
-
 static int is_empty(const struct pf_json_field *f, const void *at,
                     const void *in)
 {
@@ -105,7 +97,7 @@ static int is_empty(const struct pf_json_field *f, const void *at,
     case PF_JSON_STRING:
         return *(const char *)at == '\0';
     case PF_JSON_HEX:
-        return all_zero(at, f->size);
+        return pf_is_zero(at, f->size);
     case PF_JSON_BASE64URL:
         return ((const struct pf_json_bytes *)at)->len == 0;
     case PF_JSON_U32:
