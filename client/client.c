@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "device_clock.h"
 #include "text.h"
 #include "transport.h"
 
@@ -27,12 +27,7 @@ void pf_client_wipe(void *p, size_t n)
 
 int64_t pf_client_now(const struct pocketfed_client *c)
 {
-    struct timespec t;
-
-    if (c->env.now_ms)
-        return c->env.now_ms(c->env.ctx);
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return c->env.now_ms ? c->env.now_ms(c->env.ctx) : pf_device_wall_ms();
 }
 
 static void log_line(void *ctx, enum pf_log_level level, const char *line)

@@ -6,21 +6,18 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "bytes.h"
+#include "device_clock.h"
 #include "text.h"
 
 #define DEFAULT_BUDGET_MS 50
 #define IDLE_MS           20 /* before an app's transport is asked again */
 
-static int64_t monotonic_ms(void *ctx)
+static int64_t training_clock(void *ctx)
 {
-    struct timespec t;
-
     (void)ctx;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return pf_device_monotonic_ms();
 }
 
 void pf_client_wait(struct pocketfed_client *c, int64_t ms)
@@ -229,7 +226,7 @@ static enum pocketfed_status replied(struct pocketfed_client *c,
                pf_participation_round(c->part));
     }
     if (is_phase(c, "train")) {
-        c->saved_ms = monotonic_ms(NULL);
+        c->saved_ms = pf_device_monotonic_ms();
         c->unsaved = 0;
     }
     return POCKETFED_OK;
@@ -280,7 +277,8 @@ static enum pocketfed_status train(struct pocketfed_client *c, int budget)
 {
     enum pocketfed_status st;
 
-    st = pf_participation_train(c->part, budget, monotonic_ms, NULL, &c->error);
+    st = pf_participation_train(c->part, budget, training_clock, NULL,
+                                &c->error);
     if (st)
         return st;
     c->unsaved = 1;
@@ -290,8 +288,9 @@ static enum pocketfed_status train(struct pocketfed_client *c, int budget)
             c->event = POCKETFED_EVENT_TRAINED;
         return POCKETFED_OK;
     }
-    if (monotonic_ms(NULL) - c->saved_ms >= (int64_t)c->checkpoint_s * 1000) {
-        c->saved_ms = monotonic_ms(NULL);
+    if (pf_device_monotonic_ms() - c->saved_ms >=
+        (int64_t)c->checkpoint_s * 1000) {
+        c->saved_ms = pf_device_monotonic_ms();
         c->unsaved = 0;
         pf_participation_checkpoint(c->part, NULL); /* logged by save */
     }
@@ -342,7 +341,7 @@ static enum pocketfed_status pause(struct pocketfed_client *c)
 
 static enum pocketfed_status run(struct pocketfed_client *c, int budget_ms)
 {
-    int64_t end = monotonic_ms(NULL) + budget_ms, left = budget_ms;
+    int64_t end = pf_device_monotonic_ms() + budget_ms, left = budget_ms;
     enum pocketfed_status st;
 
     if (c->stopped)
@@ -359,7 +358,7 @@ static enum pocketfed_status run(struct pocketfed_client *c, int budget_ms)
         return POCKETFED_OK;
     do {
         st = piece(c, (int)left);
-        left = end - monotonic_ms(NULL);
+        left = end - pf_device_monotonic_ms();
     } while (st == POCKETFED_OK && !c->stopped && !c->event && !c->idle_ms &&
              c->wait_ms == 0 && left > 0);
     return st;
@@ -425,7 +424,7 @@ enum pocketfed_status pocketfed_client_step(struct pocketfed_client *c,
         return POCKETFED_INVALID;
     if (budget_ms <= 0)
         budget_ms = DEFAULT_BUDGET_MS;
-    end = monotonic_ms(NULL) + budget_ms;
+    end = pf_device_monotonic_ms() + budget_ms;
     c->event = POCKETFED_EVENT_NONE;
     c->idle_ms = 0;
     /* The app's rounding mode or flushing of denormals must not reach the
@@ -435,7 +434,7 @@ enum pocketfed_status pocketfed_client_step(struct pocketfed_client *c,
     st = run(c, budget_ms);
     fesetenv(&app);
     /* A transport that used its whole budget may be asked again at once. */
-    if (monotonic_ms(NULL) >= end)
+    if (pf_device_monotonic_ms() >= end)
         c->idle_ms = 0;
     if (progress)
         report(c, progress);

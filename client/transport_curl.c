@@ -11,10 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <curl/curl.h>
 
+#include "device_clock.h"
 #include "text.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
@@ -53,14 +53,6 @@ static int init_curl_once(void)
     while ((seen = atomic_load(&state)) == 1)
         sched_yield();
     return seen == 2;
-}
-
-static int64_t monotonic_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 static size_t take_body(char *p, size_t size, size_t n, void *ctx)
@@ -360,7 +352,7 @@ static enum pocketfed_status curl_poll(void *ctx, int budget_ms,
                                        size_t why_len)
 {
     struct curl_transport *t = ctx;
-    int64_t end = monotonic_ms() + budget_ms, left;
+    int64_t end = pf_device_monotonic_ms() + budget_ms, left;
     CURLcode code;
     CURLMsg *msg;
     int running, queued;
@@ -382,7 +374,7 @@ static enum pocketfed_status curl_poll(void *ctx, int budget_ms,
                 return code == CURLE_OK ? POCKETFED_OK
                                         : explain(t, code, why, why_len);
             }
-        left = end - monotonic_ms();
+        left = end - pf_device_monotonic_ms();
         if (left <= 0)
             return POCKETFED_AGAIN;
         curl_multi_poll(t->multi, NULL, 0, (int)left, NULL);
