@@ -3,7 +3,11 @@
 # third ... allocation failing until none is left to fail.  The program must
 # end with 0 each time: it saw the failure and left everything in order.
 set -eu
-shim=$1
+# LD_PRELOAD is a list that blanks separate: a path without any.
+dir=$(mktemp -d /tmp/pocketfed-failalloc.XXXXXX)
+trap 'rm -rf "$dir"' EXIT
+shim=$dir/shim.so
+cp "$1" "$shim"
 shift
 k=0
 while :; do
