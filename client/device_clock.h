@@ -1,5 +1,5 @@
-/* device_clock.h - the device's two clocks, for the handle and the transport;
- * an app may give the handle another wall clock.
+/* device_clock.h - the device's two clocks, for the handle, the transport and
+ * the command line; an app may give the handle another wall clock.
  */
 #ifndef PF_DEVICE_CLOCK_H
 #define PF_DEVICE_CLOCK_H

@@ -138,7 +138,6 @@ void cli_bar(double share, unsigned width, char *out, size_t cap);
 void cli_curve(const double *v, size_t n, int plain, char *out, size_t cap);
 /* "1.5 MB", "312 B": decimal units. */
 const char *cli_bytes(uint64_t n, char out[24]);
-int64_t cli_monotonic_ms(void);
 /* SIGINT/SIGTERM set this; long commands look at it and return 130. */
 extern volatile int cli_interrupted;
 void cli_catch_interrupts(void);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "device_clock.h"
 #include "file.h"
 #include "joinlink.h"
 
@@ -55,7 +56,7 @@ static void advise(const struct device *d, struct pf_error *err)
 static enum pocketfed_status enrol(struct device *d, const char *link,
                                    int again, struct pf_error *err)
 {
-    int64_t end = cli_monotonic_ms() + cli_int(d->cli, "timeout") * 1000;
+    int64_t end = pf_device_monotonic_ms() + cli_int(d->cli, "timeout") * 1000;
     int64_t left = 0;
     struct pocketfed_progress p;
     enum pocketfed_status st;
@@ -65,7 +66,7 @@ static enum pocketfed_status enrol(struct device *d, const char *link,
     st = pocketfed_client_join(d->client, link);
     while (!st && !again && p.event != POCKETFED_EVENT_JOINED) {
         st = pocketfed_client_step(d->client, 50, &p);
-        left = end - cli_monotonic_ms();
+        left = end - pf_device_monotonic_ms();
         if (!st && cli_interrupted)
             st = POCKETFED_INTERRUPTED;
         else if (!st && left <= 0 && p.event != POCKETFED_EVENT_JOINED)

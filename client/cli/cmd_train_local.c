@@ -4,6 +4,7 @@
 
 #include "cli.h"
 #include "crypto.h"
+#include "device_clock.h"
 #include "evaluate.h"
 #include "file.h"
 #include "kernels.h"
@@ -64,7 +65,7 @@ static enum pocketfed_status epoch(struct run *r, struct pf_error *err)
     struct cli_progress progress = {r->c, 0, 0};
     uint32_t number = at->epoch;
     uint64_t before = at->examples;
-    int64_t began = cli_monotonic_ms();
+    int64_t began = pf_device_monotonic_ms();
     enum pocketfed_status st = POCKETFED_AGAIN;
 
     while (st == POCKETFED_AGAIN && at->epoch == number) {
@@ -78,7 +79,7 @@ static enum pocketfed_status epoch(struct run *r, struct pf_error *err)
         }
     }
     cli_progress_clear(&progress);
-    r->seconds += (double)(cli_monotonic_ms() - began) / 1000;
+    r->seconds += (double)(pf_device_monotonic_ms() - began) / 1000;
     r->samples += at->examples - before;
     if (st != POCKETFED_OK && st != POCKETFED_AGAIN)
         pf_fail(err, st, "epoch %u: %s", number + 1, pocketfed_status_text(st));

@@ -4,9 +4,9 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "device_clock.h"
 #include "json.h"
 
 volatile int cli_interrupted;
@@ -162,18 +162,10 @@ void cli_out_json(const struct pf_buf *json)
     fflush(stdout);
 }
 
-int64_t cli_monotonic_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 void cli_progress_draw(struct cli_progress *p, double share, const char *fmt,
                        ...)
 {
-    int64_t now = cli_monotonic_ms();
+    int64_t now = pf_device_monotonic_ms();
     char bar[40] = "", text[200];
     va_list ap;
 
