@@ -121,7 +121,7 @@ void pf_craft(struct pf_crafted *c, const struct pf_server *s,
         pf_sha256(body, len, want.digest);
     pf_built_request_init(&b);
     if (pf_request_build(&b, &want, &k->id, &s->peer,
-                         created_s ? created_s : (int64_t)time(NULL), &err))
+                         created_s ? created_s : (int64_t)time(NULL) + 1, &err))
         fail_msg("%s", err.text);
     snprintf(c->method, sizeof c->method, "%s", b.r.method);
     snprintf(c->target, sizeof c->target, "%s", b.r.target);
