@@ -51,7 +51,11 @@ struct pf_waiter {
 
 /* Registry work that runs inside the coordinator's batch. */
 enum pf_job_kind {
-    PF_JOB_ENROL, PF_JOB_TOKEN, PF_JOB_TASK, PF_JOB_TASK_SET, PF_JOB_VIEW,
+    PF_JOB_ENROL,
+    PF_JOB_TOKEN,
+    PF_JOB_TASK,
+    PF_JOB_TASK_SET,
+    PF_JOB_VIEW,
 };
 struct pf_job {
     enum pf_job_kind kind;
@@ -77,7 +81,7 @@ struct pf_job {
             int has_open;
         } view;
     } u;
-    struct pf_problem problem; /* id NONE when it went well */
+    struct pf_problem problem;         /* id NONE when it went well */
     void (*done)(struct pf_job *self); /* as pf_waiter.done */
 };
 
@@ -97,9 +101,9 @@ struct pf_coordinator_config {
 };
 
 /* Loads the store, replays records, sweeps, re-issues folds; starts threads. */
-enum pocketfed_status pf_coordinator_start(const struct pf_coordinator_config *c,
-                                           struct pf_coordinator **out,
-                                           struct pf_error *err);
+enum pocketfed_status
+pf_coordinator_start(const struct pf_coordinator_config *c,
+                     struct pf_coordinator **out, struct pf_error *err);
 /* Refuses new work, finishes what is queued, stops the threads, frees the
  * tasks. Waits for every reservation to be used or given back. A model in the
  * making is thrown away: the next start makes the same one. */

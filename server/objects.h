@@ -47,7 +47,7 @@ enum pocketfed_status pf_objects_drop(struct pf_objects *o,
  * Only before anything is put: at start. */
 enum pocketfed_status pf_objects_sweep(struct pf_objects *o,
                                        int (*needed)(void *ctx,
-                                           const uint8_t digest[32]),
+                                                     const uint8_t digest[32]),
                                        void *ctx, struct pf_error *err);
 
 #endif

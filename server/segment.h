@@ -34,14 +34,13 @@ enum pocketfed_status pf_segment_write(struct pf_segment *s, uint64_t offset,
 /* Read-only mapping of an extent; give it back with unmap. */
 enum pocketfed_status pf_segment_map(struct pf_segment *s,
                                      const struct pf_extent *e,
-                                     const uint8_t **out,
-                                     struct pf_error *err);
+                                     const uint8_t **out, struct pf_error *err);
 void pf_segment_unmap(const uint8_t *p, const struct pf_extent *e);
 void pf_segment_release(struct pf_segment *s, const struct pf_extent *e);
 enum pocketfed_status pf_segment_sync(struct pf_segment *s,
                                       struct pf_error *err);
 void pf_segment_unlink(struct pf_segment *s);
-/* At start: removes every segment file for which `open` denies (task, round). */
+/* At start: removes every segment file whose (task, round) `open` denies. */
 enum pocketfed_status pf_segment_sweep(const char *state_dir,
                                        int (*open)(void *ctx, int64_t task,
                                                    uint64_t round),

@@ -26,12 +26,12 @@ void pf_store_close(struct pf_store *s); /* checkpoints the WAL; NULL fine */
 struct pf_store_task {
     int64_t id;
     char name[PF_TASK_NAME_MAX + 1];
-    struct pf_buf file;      /* task file as given; owned by the visitor's
-                                caller during the visit only */
-    uint8_t plan[32];        /* digest; the bytes are an object */
+    struct pf_buf file; /* task file as given; owned by the visitor's
+                           caller during the visit only */
+    uint8_t plan[32];   /* digest; the bytes are an object */
     uint8_t plan_signature[64];
     uint8_t initial_model[32];
-    int64_t created_ms;      /* wall clock, for people */
+    int64_t created_ms; /* wall clock, for people */
 };
 
 /* At start: every task, then its records in the order they were written. */
@@ -104,18 +104,16 @@ enum pocketfed_status pf_store_enrol(struct pf_store *s, int64_t task,
                                      struct pf_error *err);
 /* Digests of objects that any task still needs (plans, initial models, the
  * newest keep.models models of each task, the base of the open round). */
-enum pocketfed_status pf_store_needed(struct pf_store *s, int64_t task,
-                                      uint32_t keep_models,
-                                      void (*visit)(void *ctx,
-                                                    const uint8_t digest[32]),
-                                      void *ctx, struct pf_error *err);
+enum pocketfed_status
+pf_store_needed(struct pf_store *s, int64_t task, uint32_t keep_models,
+                void (*visit)(void *ctx, const uint8_t digest[32]), void *ctx,
+                struct pf_error *err);
 /* The newest few models and states of a task that are older than its newest
  * keep_models: what may be dropped now that another was published. */
-enum pocketfed_status pf_store_expired(struct pf_store *s, int64_t task,
-                                       uint32_t keep_models,
-                                       void (*visit)(void *ctx,
-                                                     const uint8_t digest[32]),
-                                       void *ctx, struct pf_error *err);
+enum pocketfed_status
+pf_store_expired(struct pf_store *s, int64_t task, uint32_t keep_models,
+                 void (*visit)(void *ctx, const uint8_t digest[32]), void *ctx,
+                 struct pf_error *err);
 
 /* Readers: committed data only. Not shared between threads. */
 enum pocketfed_status pf_reader_open(struct pf_store *s,
@@ -134,10 +132,8 @@ enum pocketfed_status pf_reader_ack(struct pf_store_reader *r, int64_t task,
                                     struct pf_ack *out);
 /* Ended and open rounds with number > since, ascending, at most `max`. `needed`
  * is 0: the task's plan of rounds says it, not the store. */
-enum pocketfed_status pf_reader_rounds(struct pf_store_reader *r, int64_t task,
-                                       uint64_t since, size_t max,
-                                       void (*visit)(void *ctx,
-                                           const struct pf_round_status *rs),
-                                       void *ctx);
+enum pocketfed_status pf_reader_rounds(
+    struct pf_store_reader *r, int64_t task, uint64_t since, size_t max,
+    void (*visit)(void *ctx, const struct pf_round_status *rs), void *ctx);
 
 #endif

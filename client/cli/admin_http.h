@@ -8,13 +8,13 @@
 
 /* The socket of --socket / POCKETFED_SOCKET, else of --state DIR, else the
  * daemon's default places that exist. Options every admin command has: */
+/* clang-format off */
 #define CLI_ADMIN_OPTIONS                                                      \
     {"socket", 0, CLI_TEXT, "PATH", NULL, 0, 0, NULL,                          \
      "the daemon's admin socket (default: admin.sock in --state)"},            \
-    {                                                                          \
-        "state", 0, CLI_TEXT, "DIR", NULL, 0, 0, NULL,                         \
-            "the daemon's state directory"                                     \
-    }
+    {"state", 0, CLI_TEXT, "DIR", NULL, 0, 0, NULL,                            \
+     "the daemon's state directory"}
+/* clang-format on */
 
 /* Sends `call` and appends the 2xx body to reply. A problem document becomes
  * err (status by its HTTP status, text and hint by its members); a socket that

@@ -16,25 +16,25 @@
 #include "fail.h"
 
 enum cli_type {
-    CLI_FLAG,   /* no value */
-    CLI_TEXT,   /* any text; names[] limits it when given */
-    CLI_INT,    /* min..max */
-    CLI_REAL,   /* min..max */
+    CLI_FLAG, /* no value */
+    CLI_TEXT, /* any text; names[] limits it when given */
+    CLI_INT,  /* min..max */
+    CLI_REAL, /* min..max */
 };
 
 struct cli_option {
-    const char *name;   /* "batch" -> --batch N, POCKETFED_BATCH, batch = N */
-    char letter;        /* 0: none */
+    const char *name; /* "batch" -> --batch N, POCKETFED_BATCH, batch = N */
+    char letter;      /* 0: none */
     enum cli_type type;
     const char *value;  /* how the help calls it: "N", "DIR" */
     const char *preset; /* default as text; NULL: none */
     double min, max;
     const char *const *names; /* accepted words, NULL-terminated, or NULL */
-    const char *help;   /* one line */
+    const char *help;         /* one line */
 };
 
 #define CLI_MAX_OPTIONS 24
-#define CLI_MAX_ARGS 16
+#define CLI_MAX_ARGS    16
 
 struct cli;
 
@@ -43,10 +43,10 @@ struct cli_command {
     const char *group;    /* heading in the overview */
     const char *operands; /* "FILE", "[LINK]", "" */
     unsigned min_args, max_args;
-    const char *summary;  /* one line, no period */
-    const char *examples; /* lines, shown before the options */
+    const char *summary;              /* one line, no period */
+    const char *examples;             /* lines, shown before the options */
     const struct cli_option *options; /* ends with name == NULL; or NULL */
-    int (*run)(struct cli *c); /* returns the exit code */
+    int (*run)(struct cli *c);        /* returns the exit code */
 };
 
 /* Where a value came from: later ones win. */
@@ -64,17 +64,26 @@ struct cli {
     unsigned n_values;
     const char *arg[CLI_MAX_ARGS];
     unsigned n_args;
-    int json;      /* --json */
+    int json;                 /* --json */
     int color_out, color_err; /* decided per stream */
-    int terminal;  /* stderr is one, and not POCKETFED_PLAIN=1 or TERM=dumb */
+    int terminal; /* stderr is one, and not POCKETFED_PLAIN=1 or TERM=dumb */
     struct pf_buf config; /* texts of the configuration file */
 };
 
 /* The exit codes (docs/ERRORS.md). */
 enum cli_exit {
-    CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_PARTLY = 3,
-    CLI_NOT_FOUND = 4, CLI_REFUSED = 5, CLI_LATER = 6, CLI_UNREACHABLE = 7,
-    CLI_PROOF = 8, CLI_INELIGIBLE = 9, CLI_CONFIG = 78, CLI_INTERRUPTED = 130,
+    CLI_OK = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,
+    CLI_PARTLY = 3,
+    CLI_NOT_FOUND = 4,
+    CLI_REFUSED = 5,
+    CLI_LATER = 6,
+    CLI_UNREACHABLE = 7,
+    CLI_PROOF = 8,
+    CLI_INELIGIBLE = 9,
+    CLI_CONFIG = 78,
+    CLI_INTERRUPTED = 130,
 };
 
 /* Every command; ends with name == NULL. The rows lie beside their functions,

@@ -15,7 +15,6 @@ enum pocketfed_status idx_examples(const struct pf_model *m,
 /* Over all of the set; `threads` >= 1. The sums do not depend on it. */
 enum pocketfed_status evaluate(const struct pf_model *m, const float *params,
                                const struct pf_idx *set, unsigned threads,
-                               struct pf_evaluation *out,
-                               struct pf_error *err);
+                               struct pf_evaluation *out, struct pf_error *err);
 
 #endif

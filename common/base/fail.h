@@ -24,8 +24,9 @@ struct pf_error {
 };
 
 /* Sets err (when not NULL) and returns status. Clears the hint. */
-enum pocketfed_status pf_fail(struct pf_error *err, enum pocketfed_status status,
-                              const char *fmt, ...) PF_PRINTF(3, 4);
+enum pocketfed_status pf_fail(struct pf_error *err,
+                              enum pocketfed_status status, const char *fmt,
+                              ...) PF_PRINTF(3, 4);
 
 /* Sets the hint of an error that was just failed. NULL err is fine. */
 void pf_hint(struct pf_error *err, const char *fmt, ...) PF_PRINTF(2, 3);

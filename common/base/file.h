@@ -13,8 +13,8 @@
  * system does not say (/proc). Close *fd. */
 enum pocketfed_status pf_file_open(const char *path, int *fd, uint64_t *size,
                                    struct pf_error *err);
-/* As pf_file_open; out is appended to; LIMIT when the file is longer than out can hold,
- * NOT_FOUND when there is none, IO otherwise. */
+/* As pf_file_open; out is appended to; LIMIT when the file is longer than out
+ * can hold, NOT_FOUND when there is none, IO otherwise. */
 enum pocketfed_status pf_file_read(const char *path, struct pf_buf *out,
                                    struct pf_error *err);
 /* Write to a temporary name beside path, fsync, rename over path, fsync the
@@ -22,7 +22,7 @@ enum pocketfed_status pf_file_read(const char *path, struct pf_buf *out,
 enum pocketfed_status pf_file_replace(const char *path, const void *p,
                                       size_t len, unsigned mode,
                                       struct pf_error *err);
-/* mkdir -p with mode for the ones made; OK when it exists and is a directory. */
+/* mkdir -p with mode for the ones made; OK when it is there, a directory. */
 enum pocketfed_status pf_dir_make(const char *path, unsigned mode,
                                   struct pf_error *err);
 enum pocketfed_status pf_dir_sync(const char *path, struct pf_error *err);

@@ -8,7 +8,8 @@
 double pf_exp(double x);  /* any x; 0 and +inf at the ends; NaN stays NaN */
 double pf_ln(double x);   /* natural logarithm: x > 0; -inf at 0; NaN below */
 double pf_tanh(double x); /* any x */
-double pf_pow(double x, double y); /* x > 0, as exp(y log x), error ~ |y log x| ulp */
-double pf_cos(double x);  /* |x| <= 1e6 */
+/* x > 0; as exp(y log x), with an error of about |y log x| ulp. */
+double pf_pow(double x, double y);
+double pf_cos(double x); /* |x| <= 1e6 */
 
 #endif

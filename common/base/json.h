@@ -17,10 +17,10 @@
 #include "fail.h"
 
 enum pf_json_type {
-    PF_JSON_STRING, /* char[size], NUL-terminated, UTF-8, no control chars */
-    PF_JSON_HEX,    /* uint8_t[size] <-> 2*size lower-case digits */
+    PF_JSON_STRING,    /* char[size], NUL-terminated, UTF-8, no control chars */
+    PF_JSON_HEX,       /* uint8_t[size] <-> 2*size lower-case digits */
     PF_JSON_BASE64URL, /* struct pf_json_bytes {len, data[size]} */
-    PF_JSON_U32,    /* uint32_t <-> number */
+    PF_JSON_U32,       /* uint32_t <-> number */
     PF_JSON_U64,    /* uint64_t <-> decimal string (a number <= 2^53 is read) */
     PF_JSON_I64,    /* int64_t  <-> number, |x| <= 2^53 */
     PF_JSON_DOUBLE, /* double   <-> number, finite; written to round-trip */
@@ -28,9 +28,9 @@ enum pf_json_type {
     PF_JSON_ENUM,   /* int index into names[] <-> string */
     PF_JSON_OBJECT, /* nested struct described by `fields` */
     PF_JSON_STRINGS, /* char[count][size], number of entries at count_offset */
-    PF_JSON_RAW,    /* struct pf_buf: any JSON value, kept as compact text of
-                       at most its max bytes (PF_JSON_MAX_TEXT when that is 0);
-                       the owner of the struct frees it; empty: not written */
+    PF_JSON_RAW,     /* struct pf_buf: any JSON value, kept as compact text of
+                        at most its max bytes (PF_JSON_MAX_TEXT when that is 0);
+                        the owner of the struct frees it; empty: not written */
 };
 
 /* Storage of PF_JSON_BASE64URL: declare as struct { size_t len; uint8_t
@@ -50,10 +50,10 @@ struct pf_json_field {
     enum pf_json_type type;
     size_t offset, size; /* in the struct; size as the type says */
     unsigned flags;
-    double min, max; /* numbers: inclusive, not checked when both 0 */
+    double min, max;          /* numbers: inclusive, not checked when both 0 */
     const char *const *names; /* ENUM: NULL-terminated */
     const struct pf_json_field *fields; /* OBJECT; ends with key == NULL */
-    size_t count, count_offset; /* STRINGS */
+    size_t count, count_offset;         /* STRINGS */
     const char *help; /* one sentence, for generated documentation */
 };
 
@@ -67,7 +67,7 @@ enum pf_json_unknown {
 /* Members absent from the text keep the value the struct had before: set the
  * defaults first. MALFORMED (not JSON, wrong type, bad value), LIMIT (text
  * longer than PF_JSON_MAX_TEXT or too deep), NO_MEMORY. */
-#define PF_JSON_MAX_TEXT (4u << 20)
+#define PF_JSON_MAX_TEXT   (4u << 20)
 #define PF_JSON_MAX_VALUES (1u << 18) /* a value takes 64 bytes of tree */
 enum pocketfed_status pf_json_decode(const struct pf_json_field *fields,
                                      enum pf_json_unknown unknown,
@@ -98,19 +98,23 @@ enum pocketfed_status pf_json_parse(const char *text, size_t len,
 void pf_json_free(struct pf_json_doc *doc); /* NULL is fine */
 const struct pf_json_node *pf_json_root(const struct pf_json_doc *doc);
 enum pf_json_kind {
-    PF_JSON_KIND_NULL, PF_JSON_KIND_BOOL, PF_JSON_KIND_NUMBER,
-    PF_JSON_KIND_STRING, PF_JSON_KIND_ARRAY, PF_JSON_KIND_OBJECT,
+    PF_JSON_KIND_NULL,
+    PF_JSON_KIND_BOOL,
+    PF_JSON_KIND_NUMBER,
+    PF_JSON_KIND_STRING,
+    PF_JSON_KIND_ARRAY,
+    PF_JSON_KIND_OBJECT,
 };
 enum pf_json_kind pf_json_kind(const struct pf_json_node *n);
 size_t pf_json_size(const struct pf_json_node *n); /* of array or object */
 /* NULL when absent or n (NULL allowed) is not of that kind. O(size). */
 const struct pf_json_node *pf_json_get(const struct pf_json_node *n,
                                        const char *key);
-/* Iteration over arrays and objects: first child, then next; NULL at the end. */
+/* Iteration over arrays and objects: first child, then next, NULL last. */
 const struct pf_json_node *pf_json_first(const struct pf_json_node *n);
 const struct pf_json_node *pf_json_next(const struct pf_json_node *n);
-const char *pf_json_key(const struct pf_json_node *n);    /* in an object */
-const char *pf_json_text(const struct pf_json_node *n);   /* STRING or NULL */
+const char *pf_json_key(const struct pf_json_node *n);  /* in an object */
+const char *pf_json_text(const struct pf_json_node *n); /* STRING or NULL */
 int pf_json_number(const struct pf_json_node *n, double *out); /* 1 or 0 */
 int pf_json_integer(const struct pf_json_node *n, int64_t min, int64_t max,
                     int64_t *out); /* 1 when a whole number in range */

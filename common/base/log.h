@@ -20,8 +20,8 @@ struct pf_log {
 void pf_log(const struct pf_log *log, enum pf_log_level level, const char *fmt,
             ...) PF_PRINTF(3, 4);
 
-/* A sink for programs: "<level> line\n" on stderr in one write, with the
- * systemd priority prefix instead of a level word when JOURNAL_STREAM is set. */
+/* A sink for programs: "<level> line\n" on stderr in one write; when
+ * JOURNAL_STREAM is set, systemd's priority prefix instead of the level. */
 void pf_log_stderr(void *ctx, enum pf_log_level level, const char *line);
 
 #endif

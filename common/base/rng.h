@@ -16,9 +16,9 @@ enum pf_rng_purpose {
     PF_RNG_INIT = 1,      /* initial parameters; stream = tensor index */
     PF_RNG_SHUFFLE = 2,   /* order of examples; stream = ordinal, index epoch */
     PF_RNG_PARTITION = 3, /* which client gets which example */
-    PF_RNG_ASSIGNMENT = 4, /* seed handed to a client: task seed, round, ordinal */
+    PF_RNG_ASSIGNMENT = 4, /* a client's seed: task seed, round, ordinal */
     PF_RNG_DROPOUT = 5,
-    PF_RNG_CODEC = 6, /* stochastic rounding, rotations */
+    PF_RNG_CODEC = 6,  /* stochastic rounding, rotations */
     PF_RNG_JITTER = 7, /* retry and pace; never affects a model */
     PF_RNG_TEST = 8,
 };

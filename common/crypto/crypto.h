@@ -12,16 +12,17 @@
 #include "buf.h"
 #include "fail.h"
 
-#define PF_DIGEST_LEN 32
+#define PF_DIGEST_LEN    32
 #define PF_SIGNATURE_LEN 64
-#define PF_PUBLIC_MAX 65
+#define PF_PUBLIC_MAX    65
 
 /* SHA-256. The one-shot form cannot fail. */
 void pf_sha256(const void *p, size_t n, uint8_t out[PF_DIGEST_LEN]);
-struct pf_hash; /* running */
+struct pf_hash;                    /* running */
 struct pf_hash *pf_hash_new(void); /* NULL: no memory */
 void pf_hash_add(struct pf_hash *h, const void *p, size_t n);
-void pf_hash_end(struct pf_hash *h, uint8_t out[PF_DIGEST_LEN]); /* then reusable */
+/* Afterwards it is as new. */
+void pf_hash_end(struct pf_hash *h, uint8_t out[PF_DIGEST_LEN]);
 void pf_hash_free(struct pf_hash *h);
 
 /* Signature keys. */

@@ -17,9 +17,9 @@
 /* Metadata of a pocketfed model file, in this order. Nothing that two
  * computations of one model could write differently: no time, no version. */
 struct pf_model_meta {
-    char task[65];       /* "" for a model made without a server */
-    uint64_t round;      /* 0: initial */
-    uint8_t plan[32];    /* digest; zeros without a server */
+    char task[65];        /* "" for a model made without a server */
+    uint64_t round;       /* 0: initial */
+    uint8_t plan[32];     /* digest; zeros without a server */
     uint8_t previous[32]; /* digest of the model before it; zeros at round 0 */
 };
 

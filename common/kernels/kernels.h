@@ -79,13 +79,13 @@ struct pf_adam_step {
     X(conv_scratch, size_t, (const struct pf_conv *s))                         \
     X(conv_forward, void,                                                      \
       (const struct pf_conv *s, size_t n, const pf_real *x, const pf_real *w,  \
-       const pf_real *b, pf_real *y, void *scratch))                        \
+       const pf_real *b, pf_real *y, void *scratch))                           \
     X(conv_backward_weights, void,                                             \
       (const struct pf_conv *s, size_t n, const pf_real *x, const pf_real *dy, \
-       pf_real *dw, pf_real *db, void *scratch))                            \
+       pf_real *dw, pf_real *db, void *scratch))                               \
     X(conv_backward_input, void,                                               \
       (const struct pf_conv *s, size_t n, const pf_real *w, const pf_real *dy, \
-       pf_real *dx, void *scratch))                                         \
+       pf_real *dx, void *scratch))                                            \
     X(pool_forward, void,                                                      \
       (const struct pf_pool *s, size_t n, const pf_real *x, pf_real *y,        \
        uint32_t *where))                                                       \

@@ -15,13 +15,13 @@
 #include "fail.h"
 #include "real.h"
 
-#define PF_MODEL_MAX_LAYERS 64
-#define PF_MODEL_MAX_DIM 4096
-#define PF_MODEL_MAX_PARAMS (64u << 20) /* 256 MB of floats */
+#define PF_MODEL_MAX_LAYERS      64
+#define PF_MODEL_MAX_DIM         4096
+#define PF_MODEL_MAX_PARAMS      (64u << 20) /* 256 MB of floats */
 #define PF_MODEL_MAX_ACTIVATIONS (16u << 20) /* values, of one example */
-#define PF_MODEL_MAX_MACS (16ull << 30) /* multiplications, of one example */
-#define PF_MODEL_MAX_CLASSES 4096
-#define PF_MODEL_MAX_SPEC (64u << 10) /* bytes of JSON */
+#define PF_MODEL_MAX_MACS        (16ull << 30) /* multiplications, of one example */
+#define PF_MODEL_MAX_CLASSES     4096
+#define PF_MODEL_MAX_SPEC        (64u << 10) /* bytes of JSON */
 
 /* One named parameter tensor: "<layer name>.weight" / ".bias", the names that
  * torch.nn modules give. */

@@ -15,18 +15,18 @@
 #include "fail.h"
 #include "model.h"
 
-enum pf_optimizer { PF_SGD, PF_ADAM }; /* names: "sgd", "adam" */
+enum pf_optimizer { PF_SGD, PF_ADAM };         /* names: "sgd", "adam" */
 extern const char *const pf_optimizer_names[]; /* NULL-terminated */
 
 struct pf_train_config {
-    int optimizer;      /* enum pf_optimizer */
-    double lr;          /* (0, 10] */
-    double momentum;    /* SGD: [0, 1) ; v = momentum v + g ; w -= lr v */
+    int optimizer;   /* enum pf_optimizer */
+    double lr;       /* (0, 10] */
+    double momentum; /* SGD: [0, 1) ; v = momentum v + g ; w -= lr v */
     double beta1, beta2, epsilon; /* Adam (Kingma & Ba 2015), textbook form */
-    double weight_decay; /* [0, 1], L2, added to the gradient */
-    uint32_t epochs;    /* 1..1000 */
-    uint32_t batch;     /* 1..4096 */
-    int shuffle;        /* 0: in order */
+    double weight_decay;          /* [0, 1], L2, added to the gradient */
+    uint32_t epochs;              /* 1..1000 */
+    uint32_t batch;               /* 1..4096 */
+    int shuffle;                  /* 0: in order */
 };
 /* sgd, lr 0.05, 1 epoch, batch 32, shuffled */
 void pf_train_config_default(struct pf_train_config *c);
@@ -44,11 +44,11 @@ struct pf_examples {
 };
 
 struct pf_train_position {
-    uint32_t epoch; /* finished epochs */
-    uint64_t batch; /* finished batches of the current epoch */
-    uint64_t step;  /* optimiser steps so far (Adam's t) */
-    uint64_t examples; /* examples seen in all */
-    double loss_sum; /* of the current epoch, example-weighted */
+    uint32_t epoch;         /* finished epochs */
+    uint64_t batch;         /* finished batches of the current epoch */
+    uint64_t step;          /* optimiser steps so far (Adam's t) */
+    uint64_t examples;      /* examples seen in all */
+    double loss_sum;        /* of the current epoch, example-weighted */
     uint64_t loss_examples; /* how many examples loss_sum covers */
 };
 
@@ -87,16 +87,13 @@ struct pf_evaluation {
 /* Forward over all examples. threads >= 1 worker threads are NOT started here:
  * common/ owns no threads; call it on ranges from several threads with the
  * same model (each call takes its own workspace). Sums are of [first, end). */
-enum pocketfed_status pf_evaluate(const struct pf_model *m,
-                                  const pf_real *params,
-                                  const struct pf_examples *examples,
-                                  size_t first, size_t end,
-                                  struct pf_evaluation *out,
-                                  struct pf_error *err);
+enum pocketfed_status
+pf_evaluate(const struct pf_model *m, const pf_real *params,
+            const struct pf_examples *examples, size_t first, size_t end,
+            struct pf_evaluation *out, struct pf_error *err);
 /* Class probabilities of one example: n_classes floats. */
 enum pocketfed_status pf_predict(const struct pf_model *m,
                                  const pf_real *params, const pf_real *x,
-                                 pf_real *probabilities,
-                                 struct pf_error *err);
+                                 pf_real *probabilities, struct pf_error *err);
 
 #endif

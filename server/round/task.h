@@ -36,10 +36,10 @@ struct pf_task_round {
 };
 
 struct pf_task_stop {
-    uint64_t rounds; /* published; 0: no limit */
-    double accuracy; /* test accuracy reached; 0: no limit */
+    uint64_t rounds;     /* published; 0: no limit */
+    double accuracy;     /* test accuracy reached; 0: no limit */
     uint64_t min_rounds; /* published before `accuracy` counts */
-    double after_s;  /* since creation, daemon running time; 0: no limit */
+    double after_s;      /* since creation, daemon running time; 0: no limit */
 };
 
 struct pf_task {
