@@ -86,6 +86,12 @@ static enum pocketfed_status epoch(struct run *r, struct pf_error *err)
     return st;
 }
 
+/* 0 when it was over before the clock ticked. */
+static double per_second(const struct run *r)
+{
+    return r->seconds > 0 ? (double)r->samples / r->seconds : 0;
+}
+
 static enum pocketfed_status measure(struct run *r, uint32_t number,
                                      struct pf_error *err)
 {
@@ -139,13 +145,12 @@ static enum pocketfed_status finish(struct run *r, struct pf_error *err)
         cli_out("{\"type\":\"summary\",\"test_accuracy\":%.6f,"
                 "\"seconds\":%.3f,\"samples_per_s\":%.1f,"
                 "\"model_digest\":\"%s\",\"kernels\":\"%s\"}\n",
-                r->accuracy, r->seconds, (double)r->samples / r->seconds, hex,
-                k->name);
+                r->accuracy, r->seconds, per_second(r), hex, k->name);
     else
         cli_out("%.1f s of training, %.0f samples/s (%s kernels), accuracy "
                 "%.4f\nmodel %s%s%s\n",
-                r->seconds, (double)r->samples / r->seconds, k->name,
-                r->accuracy, hex, cli_text(r->c, "out") ? "\nwritten to " : "",
+                r->seconds, per_second(r), k->name, r->accuracy, hex,
+                cli_text(r->c, "out") ? "\nwritten to " : "",
                 cli_text(r->c, "out") ? cli_text(r->c, "out") : "");
 out:
     pf_buf_free(&file);
