@@ -20,3 +20,14 @@ foreach(part trust update)
 endforeach()
 pf_e2e(e2e_interruptions e2e/interruptions.c e2e/world.c check/rawhttp.c
   check/crafted.c)
+pf_e2e(e2e_cli e2e/cli.c e2e/words.c)
+pf_e2e(e2e_cli_use e2e/cli_use.c e2e/words.c)
+
+# It works in build/release whoever calls it, so it is for that build alone.
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT POCKETFED_SANITIZE AND
+   CMAKE_BINARY_DIR STREQUAL "${CMAKE_SOURCE_DIR}/build/release")
+  add_test(NAME e2e_demo COMMAND sh ${CMAKE_SOURCE_DIR}/tests/e2e/demo.sh
+    ${CMAKE_SOURCE_DIR})
+  set_tests_properties(e2e_demo PROPERTIES LABELS e2e TIMEOUT 300
+    SKIP_RETURN_CODE 77)
+endif()
