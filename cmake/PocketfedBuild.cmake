@@ -34,15 +34,19 @@ if(POCKETFED_COVERAGE)
   target_link_options(pf_build INTERFACE --coverage)
 endif()
 
-# pf_room(NAME SOURCES a.c ... ROOMS pf_x ... LIBS lib ...)
+# pf_room(NAME [SMALL] SOURCES a.c ... ROOMS pf_x ... LIBS lib ...)
 #
 # A room is one flat folder, one OBJECT library pf_NAME and one include
 # directory.  ROOMS are the rooms it may include, LIBS the outside libraries
 # it is allowed to use.  Whoever links the room gets its objects and all that
-# they need.
+# they need.  SMALL: it travels inside apps and has no loop over parameters, so
+# a release of it is small before it is fast.
 function(pf_room name)
-  cmake_parse_arguments(R "" "" "SOURCES;ROOMS;LIBS" ${ARGN})
+  cmake_parse_arguments(R "SMALL" "" "SOURCES;ROOMS;LIBS" ${ARGN})
   add_library(pf_${name} OBJECT ${R_SOURCES})
+  if(R_SMALL)
+    target_compile_options(pf_${name} PRIVATE $<$<CONFIG:Release>:-Os>)
+  endif()
   target_include_directories(pf_${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
   target_link_libraries(pf_${name} PRIVATE pf_build)
   foreach(room IN LISTS R_ROOMS)
