@@ -149,7 +149,7 @@ static void a_missing_daemon_is_named_with_where_it_was_sought(void **state)
     pf_test_link(&gone, "g", -1, link);
     pf_testdaemon_stop(&gone);
     PF_CLI(&said, "join", link, "--dir", pf_in_dir(d, "late"), "--timeout",
-           "0");
+           "1");
     assert_int_equal(said.code, 7);
     words_has(&said.err, "127.0.0.1");
     pf_testdaemon_end(&gone);
