@@ -2,6 +2,8 @@ pf_test(unit_model LABEL unit SOURCES unit/test_model.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn)
 pf_test(unit_train LABEL unit SOURCES unit/test_train.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn)
+pf_test(unit_optimizer LABEL unit SOURCES unit/test_optimizer.c
+  ROOMS pf_base pf_crypto pf_kernels pf_nn)
 
 # The same sources with real = double, for gradients and PyTorch's numbers.
 get_target_property(nn_sources pf_nn SOURCES)

@@ -4,16 +4,18 @@ set(PF_CHECK ${CMAKE_CURRENT_SOURCE_DIR}/check)
 
 set(PF_STORE_BENCH ${PF_CHECK}/store_bench.c ${PF_CHECK}/tmpdir.c)
 
-pf_test(unit_store LABEL unit SOURCES unit/test_store.c ${PF_STORE_BENCH}
-  ROOMS ${PF_CORE_ROOMS})
-pf_test(unit_enrol LABEL unit SOURCES unit/test_enrol.c ${PF_STORE_BENCH}
-  ROOMS ${PF_CORE_ROOMS})
+foreach(module store store_open enrol)
+  pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c
+    ${PF_STORE_BENCH} ROOMS ${PF_CORE_ROOMS})
+endforeach()
 pf_test(unit_segment LABEL unit SOURCES unit/test_segment.c ${PF_CHECK}/tmpdir.c
   ROOMS ${PF_CORE_ROOMS})
 pf_test(unit_objects LABEL unit SOURCES unit/test_objects.c ${PF_CHECK}/tmpdir.c
   ROOMS ${PF_CORE_ROOMS})
 pf_test(unit_queue LABEL unit SOURCES unit/test_queue.c ROOMS ${PF_CORE_ROOMS})
-pf_test(unit_coordinator LABEL unit SOURCES unit/test_coordinator.c
-  ${PF_CHECK}/core.c ${PF_CHECK}/tmpdir.c ROOMS ${PF_CORE_ROOMS})
+foreach(module coordinator coordinator_stops)
+  pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c
+    ${PF_CHECK}/core.c ${PF_CHECK}/tmpdir.c ROOMS ${PF_CORE_ROOMS})
+endforeach()
 pf_test(fault_kill LABEL fault TIMEOUT 120 SOURCES fault/test_kill.c
   ${PF_CHECK}/core.c ${PF_CHECK}/tmpdir.c ROOMS ${PF_CORE_ROOMS})

@@ -8,6 +8,7 @@
 #include "publish.h"
 #include "rng.h"
 #include "text.h"
+#include "tmpdir.h"
 #include "update.h"
 
 static void die(const char *what, const struct pf_error *err)
@@ -43,9 +44,12 @@ enum pocketfed_status core_try_open(struct core *k, const char *dir,
 {
     struct pf_coordinator_config config = {0};
     enum pocketfed_status st;
+    char at[sizeof k->dir]; /* dir may be k's own */
 
+    snprintf(at, sizeof at, "%s", dir);
+    dir = at;
     memset(k, 0, sizeof *k);
-    snprintf(k->dir, sizeof k->dir, "%s", dir);
+    memcpy(k->dir, at, sizeof at);
     k->log =
         (struct pf_log){pf_log_stderr, NULL,
                         getenv("CORE_VERBOSE") ? PF_LOG_DEBUG : PF_LOG_ERROR};
@@ -91,6 +95,23 @@ void core_close(struct core *k)
     pthread_cond_destroy(&k->wake);
     pthread_mutex_destroy(&k->lock);
     k->c = NULL;
+}
+
+int core_set_up(void **state)
+{
+    char dir[256];
+
+    core_open(*state, pf_tmpdir_make(dir, sizeof dir));
+    return 0;
+}
+
+int core_tear_down(void **state)
+{
+    struct core *k = *state;
+
+    core_close(k);
+    pf_tmpdir_remove(k->dir);
+    return 0;
 }
 
 unsigned core_told(struct core *k, const char *text)
@@ -207,6 +228,18 @@ struct pf_device_ref core_device(int i)
 
     memset(d.id, i + 1, sizeof d.id);
     return d;
+}
+
+struct pf_live_task *core_begin(struct core *k, const char *file)
+{
+    struct pf_live_task *t = core_add_task(k, file, NULL);
+    int i;
+
+    if (!t)
+        die("begin", NULL);
+    for (i = 0; i < 3; i++)
+        core_enrol(k, t, i);
+    return t;
 }
 
 void core_enrol(struct core *k, struct pf_live_task *t, int i)

@@ -38,7 +38,12 @@ struct core {
     char fatal[320];
 };
 
-/* Starts on a directory that exists; stops the program when it cannot. */
+/* Fixtures of cmocka over the core that is the test's prestate: in a new
+ * directory, which goes with it. */
+int core_set_up(void **state);
+int core_tear_down(void **state);
+/* Starts on a directory that exists; stops the program when it cannot. After
+ * core_close k->dir may be given again. */
 void core_open(struct core *k, const char *dir);
 /* The same, but gives the failure back. Close it all the same. */
 enum pocketfed_status core_try_open(struct core *k, const char *dir,
@@ -55,6 +60,8 @@ struct pf_live_task *core_add_task(struct core *k, const char *file,
 /* Makes a token with ordinal i and enrols device i by it. */
 void core_enrol(struct core *k, struct pf_live_task *t, int i);
 struct pf_device_ref core_device(int i);
+/* Both: a task of devices 0, 1 and 2. */
+struct pf_live_task *core_begin(struct core *k, const char *file);
 void core_view(struct core *k, struct pf_live_task *t, struct pf_job *out);
 /* Waits until that many rounds are published; 0 when it takes over 20 s. */
 int core_wait(struct core *k, struct pf_live_task *t, uint64_t published);

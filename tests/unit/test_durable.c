@@ -10,7 +10,6 @@
 #include <string.h>
 #include "core.h"
 #include "store_bench.h"
-#include "tmpdir.h"
 
 static void refuses_a_file_system_without_a_write_ahead_log(void **state)
 {
@@ -58,23 +57,6 @@ static void a_clock_that_cannot_be_read_is_an_error(void **state)
 /* ---- with a coordinator ------------------------------------------------ */
 
 static struct core k;
-static char dir[256];
-
-static int core_set_up(void **state)
-{
-    (void)state;
-    pf_tmpdir_make(dir, sizeof dir);
-    core_open(&k, dir);
-    return 0;
-}
-
-static int core_tear_down(void **state)
-{
-    (void)state;
-    core_close(&k);
-    pf_tmpdir_remove(dir);
-    return 0;
-}
 
 /* Runs SQL behind the daemon's back; the number it gives, or -1. */
 static int64_t query(const char *sql)
@@ -85,7 +67,7 @@ static int64_t query(const char *sql)
     sqlite3 *db;
     int rc;
 
-    snprintf(path, sizeof path, "%s/pocketfed.db", dir);
+    snprintf(path, sizeof path, "%s/pocketfed.db", k.dir);
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     sqlite3_busy_timeout(db, 5000);
     assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &q, NULL), SQLITE_OK);
@@ -118,7 +100,7 @@ static void time_without_records_counts_over_a_restart(void **state)
     core_close(&k); /* writes it anew */
     assert_int_equal(query("SELECT count(*) FROM clock"), 1);
     query("UPDATE clock SET ms = ms + 60000");
-    core_open(&k, dir);
+    core_open(&k, k.dir);
     t = pf_coordinator_task(k.c, "a");
     core_view(&k, t, &view);
     assert_true(view.u.view.has_open);
@@ -140,7 +122,8 @@ static void a_task_that_was_not_committed_is_nobodys(void **state)
 
 #define STORE(f)                                                               \
     cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
-#define CORE(f) cmocka_unit_test_setup_teardown(f, core_set_up, core_tear_down)
+#define CORE(f)                                                                \
+    cmocka_unit_test_prestate_setup_teardown(f, core_set_up, core_tear_down, &k)
 
 int main(void)
 {
