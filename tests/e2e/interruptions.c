@@ -18,8 +18,8 @@
 #include "world.h"
 
 #define DEVICES 3
-#define BIG     4000 /* examples of device 0: it trains longest */
-#define SMALL   300
+#define BIG     (PF_SLOW > 1 ? 1600u : 4000u) /* of device 0: it trains longest */
+#define SMALL   (PF_SLOW > 1 ? 150u : 300u)
 #define FINISH  40000 /* ms */
 #define LETS_GO 10300 /* ms: a checkpoint is due every 10 s */
 
