@@ -220,7 +220,7 @@ static enum pocketfed_status replied(struct pocketfed_client *c,
         c->event = POCKETFED_EVENT_RETRY;
         pf_log(&c->log, PF_LOG_WARN, "retry why=\"%s\"", c->error.text);
     } else if (strcmp(before, "checkin") == 0 && before != after &&
-               !is_phase(c, "ended")) {
+               !is_phase(c, "ended") && pf_participation_round(c->part) > 0) {
         c->event = POCKETFED_EVENT_ASSIGNED;
         pf_log(&c->log, PF_LOG_INFO, "assigned round=%" PRIu64,
                pf_participation_round(c->part));
