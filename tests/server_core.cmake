@@ -1,5 +1,5 @@
 set(PF_CORE_ROOMS pf_base pf_crypto pf_kernels pf_nn pf_data pf_codec
-  pf_formats pf_proto pf_round pf_server_core)
+  pf_formats pf_proto pf_round pf_store pf_coordinator)
 set(PF_CHECK ${CMAKE_CURRENT_SOURCE_DIR}/check)
 
 set(PF_STORE_BENCH ${PF_CHECK}/store_bench.c ${PF_CHECK}/tmpdir.c)

@@ -1,6 +1,6 @@
 # server: the edge.
 set(PF_EDGE_ROOMS pf_base pf_crypto pf_kernels pf_nn pf_data pf_codec pf_formats
-  pf_proto pf_round pf_server_core pf_server_edge)
+  pf_proto pf_round pf_store pf_coordinator pf_http pf_daemon)
 foreach(module nonce auth)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c
     ROOMS ${PF_EDGE_ROOMS})

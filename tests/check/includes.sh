@@ -12,7 +12,10 @@ awk -v list="$files" '
 function room(path) {
     if (path ~ /^common\//) { split(path, p, "/"); return p[1] "/" p[2] }
     if (path ~ /^client\/cli\//) return "client/cli"
-    if (path ~ /^server\/round\//) return "server/round"
+    if (path ~ /^server\/(round|store|coordinator|http)\//) {
+        split(path, p, "/")
+        return p[1] "/" p[2]
+    }
     sub(/\/.*/, "", path)
     return path
 }
@@ -39,16 +42,19 @@ BEGIN {
     allow("proto", common)
     allow("client", common " proto")
     allow("server/round", common " proto")
-    allow("server", common " proto server/round")
+    allow("server/store", common " proto server/round")
+    allow("server/coordinator", common " proto server/round server/store")
+    allow("server/http", common " proto server/round server/store server/coordinator")
+    allow("server", common " proto server/round server/store server/coordinator server/http")
     allow("client/cli", common " proto client server/round")
     allow("sim", common " proto client server/round")
 
     owner["^openssl/"] = " common/crypto "
     owner["^cjson/"] = " common/base "
-    owner["^sqlite3"] = " server "
-    owner["^(microhttpd|gnutls/)"] = " server "
+    owner["^sqlite3"] = " server/store "
+    owner["^(microhttpd|gnutls/)"] = " server/http "
     owner["^curl/"] = " client client/cli "
-    owner["^(pthread|threads)\\.h"] = " client client/cli server sim "
+    owner["^(pthread|threads)\\.h"] = " client client/cli server server/store server/coordinator server/http sim "
 
     n = split(list, path, "\n")
     for (i = 1; i <= n; i++) {

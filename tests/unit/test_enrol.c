@@ -1,4 +1,4 @@
-/* The contract of server/store.h: tokens and devices, with a restart after each
+/* The contract of server/store/store.h: tokens and devices, with a restart after each
  * enrolment. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* The contract of server/store.h: records, readers; with a restart
+/* The contract of server/store/store.h: records, readers; with a restart
  * after each write. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* What server/store.h opens, and what it refuses. */
+/* What server/store/store.h opens, and what it refuses. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
