@@ -293,6 +293,7 @@ static int is_for_us(const struct pf_participation *p)
  * any other. */
 static enum pocketfed_status on_wait(struct pf_participation *p, int proved)
 {
+    p->work.round = 0; /* a wait belongs to none */
     if (p->work.reason == PF_WAIT_FINISHED && proved && is_for_us(p)) {
         if (p->io.object_put && !pf_is_zero(p->work.final_model, 32))
             p->phase = PF_PHASE_FINAL_MODEL;
