@@ -122,10 +122,9 @@ static int join(struct cli *c)
                 s.device, s.task, s.server, (unsigned long long)s.ordinal,
                 again ? "true" : "false");
     else
-        cli_out(again ? "device/%s has joined %s at %s already (number "
-                        "%llu)\n"
-                      : "device/%s joined %s at %s as number %llu\n",
-                s.device, s.task, s.server, (unsigned long long)s.ordinal);
+        cli_out("device/%s\njoined %s at %s%s as number %llu\n", s.device,
+                s.task, s.server, again ? " already," : "",
+                (unsigned long long)s.ordinal);
     if (!again)
         cli_say(c, "next: pocketfed train --data DIR%s%s",
                 cli_text(c, "dir") ? " --dir " : "",

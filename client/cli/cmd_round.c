@@ -9,6 +9,8 @@
 #define REPLY_MAX   (4u << 20)
 #define CURVE_CELLS 20
 #define POLL_MS     250
+#define FIRST_POLLS 8   /* for an accuracy, when no round has shown one yet */
+#define LAST_POLLS  120 /* when rounds before it have */
 
 static const struct cli_option options[] = {
     {"watch", 'w', CLI_FLAG, NULL, NULL, 0, 0, NULL,
@@ -188,18 +190,22 @@ task_state(struct watch *w, struct pf_task_status *t, struct pf_error *err)
 static void draw(struct watch *w)
 {
     const struct pf_round_status *r = &w->open;
-    char curve[CURVE_CELLS * 4 + 1];
+    char curve[CURVE_CELLS * 4 + 1], late[32] = "", refused[32] = "";
 
     if (!w->has_open)
         return;
     cli_curve(w->curve, w->n_curve, !w->c->terminal, curve, sizeof curve);
+    if (r->late)
+        snprintf(late, sizeof late, ", %llu late", (unsigned long long)r->late);
+    if (r->refused)
+        snprintf(refused, sizeof refused, ", %llu refused",
+                 (unsigned long long)r->refused);
     cli_progress_draw(
         &w->progress, r->needed ? (double)r->accepted / (double)r->needed : 0,
-        "round %llu %s: asked %llu, in %llu of %llu, late %llu, refused %llu "
-        "%s",
+        "round %llu %s: %llu asked, %llu of %llu in%s%s %s",
         (unsigned long long)r->round, r->phase, (unsigned long long)r->assigned,
-        (unsigned long long)r->accepted, (unsigned long long)r->needed,
-        (unsigned long long)r->late, (unsigned long long)r->refused, curve);
+        (unsigned long long)r->accepted, (unsigned long long)r->needed, late,
+        refused, curve);
 }
 
 static void summary(struct watch *w, const struct pf_task_status *t)
@@ -216,16 +222,17 @@ static void summary(struct watch *w, const struct pf_task_status *t)
                 t->task, pf_task_states[t->state], t->reason,
                 (unsigned long long)t->published);
     else
-        cli_say(w->c, "task %s is %s%s%s after %llu published round%s", t->task,
-                pf_task_states[t->state], t->reason[0] ? ": " : "", t->reason,
-                (unsigned long long)t->published, t->published == 1 ? "" : "s");
+        cli_say(w->c, "task %s is %s after %llu published round%s%s%s", t->task,
+                pf_task_states[t->state], (unsigned long long)t->published,
+                t->published == 1 ? "" : "s", t->reason[0] ? "; why: " : "",
+                t->reason);
 }
 
 /* A daemon that is being restarted is waited for; anything else ends. */
 static int watch(struct watch *w, struct pf_error *err)
 {
     struct pf_task_status t;
-    int misses = 0;
+    int misses = 0, polls = 0;
 
     memset(&t, 0, sizeof t);
     while (!cli_interrupted) {
@@ -234,7 +241,13 @@ static int watch(struct watch *w, struct pf_error *err)
         int last = !st && t.state == PF_TASK_FINISHED;
 
         if (!st)
-            st = rounds(w, last, err);
+            st = rounds(w, 0, err);
+        /* The last model is still being measured, if any is at all. */
+        if (!st && last && w->has_open &&
+            polls++ < (w->n_curve ? LAST_POLLS : FIRST_POLLS))
+            last = 0;
+        else if (!st && last)
+            st = rounds(w, 1, err);
         if (st == POCKETFED_UNREACHABLE && misses < 120) {
             misses++;
         } else if (st) {

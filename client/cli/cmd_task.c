@@ -43,6 +43,19 @@ static void print_row(const struct pf_task_status *t)
             accuracy);
 }
 
+static void invite(const struct cli *c, const char *task)
+{
+    const char *state = cli_text(c, "state"), *at = cli_text(c, "socket");
+
+    cli_say(c, "next: pocketfed token create %s%s%s", task,
+            at      ? " --socket "
+            : state ? " --state "
+                    : "",
+            at      ? at
+            : state ? state
+                    : "");
+}
+
 /* One call whose answer is a task; prints it as a table row, or as it came. */
 static int call_and_print(struct cli *c, enum pf_call_id call,
                           const struct pf_call_args *args,
@@ -64,6 +77,8 @@ static int call_and_print(struct cli *c, enum pf_call_id call,
         cli_out_json(&reply);
     } else if (done) {
         cli_out("task/%s %s\n", t.task, done);
+        if (call == PF_CALL_ADMIN_TASK_CREATE)
+            invite(c, t.task);
     } else {
         print_header();
         print_row(&t);
@@ -89,8 +104,6 @@ static int task_create(struct cli *c)
         code = call_and_print(c, PF_CALL_ADMIN_TASK_CREATE, NULL, &file, what,
                               "created");
     pf_buf_free(&file);
-    if (!code)
-        cli_say(c, "invite a device: pocketfed token create TASK");
     return code;
 }
 

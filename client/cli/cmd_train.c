@@ -96,6 +96,9 @@ static void show(struct session *s)
                               (double)s->p.examples_total,
                           "round %llu: training, loss %.4f",
                           (unsigned long long)s->p.round, s->p.loss);
+    } else if (s->p.state == POCKETFED_STATE_WAITING) {
+        cli_progress_draw(&s->progress, -1, "waiting; asks again in %.0f s",
+                          (double)s->p.wait_ms / 1000);
     }
 }
 

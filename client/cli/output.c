@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "device_clock.h"
@@ -162,6 +163,25 @@ void cli_out_json(const struct pf_buf *json)
     fflush(stdout);
 }
 
+/* Cuts the text to what fits into one line of the terminal: a line that wraps
+ * cannot be redrawn. */
+static void clip(char *text, size_t taken)
+{
+    struct winsize w;
+    size_t left = 80;
+
+    if (!ioctl(STDERR_FILENO, TIOCGWINSZ, &w) && w.ws_col > 0)
+        left = w.ws_col;
+    left = left > taken + 1 ? left - taken - 1 : 0;
+    for (; *text; text++) {
+        if ((*text & 0xc0) == 0x80) /* inside a character */
+            continue;
+        if (left-- == 0)
+            break;
+    }
+    *text = 0;
+}
+
 void cli_progress_draw(struct cli_progress *p, double share, const char *fmt,
                        ...)
 {
@@ -177,6 +197,7 @@ void cli_progress_draw(struct cli_progress *p, double share, const char *fmt,
     va_end(ap);
     if (share >= 0)
         cli_bar(share, 20, bar, sizeof bar);
+    clip(text, bar[0] ? strlen(bar) + 1 : 0);
     fprintf(stderr, "\r\033[K%s%s%s", bar, bar[0] ? " " : "", text);
     fflush(stderr);
     p->last_ms = now;
