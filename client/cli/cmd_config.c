@@ -111,7 +111,7 @@ const struct cli_command cmd_config_show = {
     "[COMMAND]",
     0,
     2,
-    "show the configuration file and what a command would take from it",
+    "show where a command's values come from",
     "  pocketfed config show train\n"
     "  pocketfed config show token create\n",
     NULL,

@@ -167,6 +167,20 @@ static void print_guess(const struct cli *c, const struct guess *g)
                 (size_t)g->label == best ? "right" : "wrong");
 }
 
+/* The commonest mistake: a photo of ink on paper is the negative of what the
+ * model knows. */
+static void warn_of_paper(const struct cli *c, const struct guess *g)
+{
+    size_t n = (size_t)g->in.h * g->in.w;
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += (double)g->x[i];
+    if (!cli_flag(c, "invert") && sum > 0.5 * (double)n)
+        cli_say(c, "the image is mostly light; is it dark ink on light paper? "
+                   "then --invert");
+}
+
 static int predict(struct cli *c)
 {
     struct pf_error err = {0};
@@ -177,11 +191,14 @@ static int predict(struct cli *c)
     memset(&g, 0, sizeof g);
     g.label = -1;
     st = load_model(c, &g, &err);
-    if (!st && looks_like_idx(c->arg[0]))
+    if (!st && looks_like_idx(c->arg[0])) {
         st = load_idx(c, &g, &err);
-    else if (!st)
+    } else if (!st) {
         st = pf_image_load(c->arg[0], g.in.h, g.in.w, cli_flag(c, "invert"),
                            g.x, &err);
+        if (!st)
+            warn_of_paper(c, &g);
+    }
     if (!st)
         st = pf_predict(g.model, g.params, g.x, g.p, &err);
     if (st)

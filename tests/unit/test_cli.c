@@ -171,6 +171,18 @@ static void config_show_says_where_each_value_comes_from(void **state)
     is_json_failure(2);
 }
 
+static void the_overview_fits_80_columns(void **state)
+{
+    const char *line;
+
+    (void)state;
+    PF_CLI(&r, "help");
+    assert_int_equal(r.code, 0);
+    for (line = pf_buf_str(&r.out); *line; line += strcspn(line, "\n") + 1)
+        if (strcspn(line, "\n") > 80)
+            fail_msg("%.*s", (int)strcspn(line, "\n"), line);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -180,6 +192,7 @@ int main(void)
         T(a_join_ends_at_its_timeout),
         T(an_address_that_is_no_link_is_not_taken_for_a_file),
         T(config_show_says_where_each_value_comes_from),
+        T(the_overview_fits_80_columns),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
