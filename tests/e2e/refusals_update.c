@@ -19,6 +19,11 @@
 #define METRIC  32                         /* bytes of a metric in the head */
 #define SECTION (PF_UPDATE_FIXED + METRIC) /* the only section's row */
 
+/* A digest that nothing has. */
+#define MODEL_OF_NOBODY                                                        \
+    "/v1/models/00000000000000000000000000000000"                              \
+    "00000000000000000000000000000000"
+
 static struct world w;
 static struct pf_buf honest; /* a's frame of round 1 */
 
@@ -275,18 +280,16 @@ static void doubtful_framing_is_refused_and_closed(void **state)
 
 static void unknown_places_and_methods_are_named(void **state)
 {
-    static const char *const path[] = {
-        "/",
-        "/v1",
-        "/v2/tasks/m/checkin",
-        "/v1/tasks/m/checkin/",
-        "/v1//tasks/m/checkin",
-        "/v1/tasks/M/checkin",
-        "/admin/v1/tasks",
-        "/metrics",
-        "/v1/tasks/m/rounds/01/update",
-        "/v1/models/00000000000000000000000000000000"
-        "00000000000000000000000000000000"};
+    static const char *const path[] = {"/",
+                                       "/v1",
+                                       "/v2/tasks/m/checkin",
+                                       "/v1/tasks/m/checkin/",
+                                       "/v1//tasks/m/checkin",
+                                       "/v1/tasks/M/checkin",
+                                       "/admin/v1/tasks",
+                                       "/metrics",
+                                       "/v1/tasks/m/rounds/01/update",
+                                       MODEL_OF_NOBODY};
     struct pf_crafted c = {0};
     struct pf_raw_reply r = {0};
     size_t i;
