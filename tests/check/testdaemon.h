@@ -28,7 +28,8 @@ void pf_testdaemon_start(struct pf_testdaemon *d);
 void pf_testdaemon_crash(struct pf_testdaemon *d);
 /* SIGTERM: it must end with 0 and take its run.json away. */
 void pf_testdaemon_stop(struct pf_testdaemon *d);
-/* For teardowns: kills what runs, removes the directory. Zeroed is fine. */
+/* For teardowns: kills what runs, removes the directory (unless the variable
+ * PF_TEST_KEEP is set). Zeroed is fine. */
 void pf_testdaemon_end(struct pf_testdaemon *d);
 
 /* dir "/" name; a few such strings live at once. */
@@ -46,7 +47,7 @@ void pf_round_now(const struct pf_testdaemon *d, const char *task,
 /* Waits until the task is finished; fails after `ms` times PF_SLOW. */
 void pf_await_finish(const struct pf_testdaemon *d, const char *task,
                      int64_t ms, struct pf_task_status *out);
-/* "https" URL-less GET on the ops listener; returns the HTTP status. */
+/* GET on the ops listener; returns the HTTP status. */
 int pf_testdaemon_ops(const struct pf_testdaemon *d, const char *path,
                       struct pf_buf *out);
 
