@@ -15,10 +15,10 @@ endfunction()
 
 pf_e2e(e2e_federation e2e/federation.c)
 foreach(part trust update)
-  pf_e2e(e2e_refusals_${part} e2e/refusals_${part}.c e2e/world.c
+  pf_e2e(e2e_refusals_${part} e2e/refusals_${part}.c e2e/smalltask.c
     check/rawhttp.c check/crafted.c)
 endforeach()
-pf_e2e(e2e_interruptions e2e/interruptions.c e2e/world.c check/rawhttp.c
+pf_e2e(e2e_interruptions e2e/interruptions.c e2e/smalltask.c check/rawhttp.c
   check/crafted.c)
 pf_e2e(e2e_cli e2e/cli.c e2e/words.c)
 pf_e2e(e2e_cli_use e2e/cli_use.c e2e/words.c)

@@ -15,7 +15,7 @@
 #include "file.h"
 #include "proc.h"
 #include "testdevice.h"
-#include "world.h"
+#include "smalltask.h"
 
 #define DEVICES 3
 #define BIG     (PF_SLOW > 1 ? 1600u : 4000u) /* of device 0: it trains longest */

@@ -15,7 +15,7 @@
 #include "statement.h"
 #include "testdevice.h"
 #include "text.h"
-#include "world.h"
+#include "smalltask.h"
 
 static struct world w;
 

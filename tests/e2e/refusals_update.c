@@ -14,7 +14,7 @@
 #include "proc.h"
 #include "statement.h"
 #include "update.h"
-#include "world.h"
+#include "smalltask.h"
 
 #define METRIC  32                         /* bytes of a metric in the head */
 #define SECTION (PF_UPDATE_FIXED + METRIC) /* the only section's row */

@@ -1,4 +1,4 @@
-#include "world.h"
+#include "smalltask.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

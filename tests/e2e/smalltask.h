@@ -1,9 +1,9 @@
-/* world.h - one daemon, one task of two places, four devices that are keys:
+/* smalltask.h - one daemon, one task of two places, four devices that are keys:
  * two with an assignment in round 1, one without, one never enrolled.  What
  * must not change when a request is refused, and how to say that.
  */
-#ifndef PF_E2E_WORLD_H
-#define PF_E2E_WORLD_H
+#ifndef PF_E2E_SMALLTASK_H
+#define PF_E2E_SMALLTASK_H
 
 #include "crafted.h"
 
