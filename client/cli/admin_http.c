@@ -81,6 +81,10 @@ static enum pocketfed_status refused(long http, const struct pf_buf *body,
                 p.detail[0] ? p.detail : pf_problem_rows[p.id].title);
     if (p.hint[0])
         pf_hint(err, "%s", p.hint);
+    else if (p.id == PF_PROBLEM_TASK_UNKNOWN)
+        pf_hint(err, "pocketfed task list shows the tasks there are");
+    else if (p.id == PF_PROBLEM_EXISTS)
+        pf_hint(err, "give the new one another name");
     return st;
 }
 

@@ -86,17 +86,19 @@ enum cli_exit {
     CLI_INTERRUPTED = 130,
 };
 
-/* Every command; ends with name == NULL. The rows lie beside their functions,
- * in cmd_*.c. */
+/* Every command; ends with NULL. The rows lie beside their functions, in
+ * cmd_*.c. */
 extern const struct cli_command *const cli_commands[];
 
-/* Options that every command has: --json --color --plain -h. */
+/* Options that every command has: --json --color -h. */
 extern const struct cli_option cli_common_options[];
 
 /* ---- options.c ---- */
 /* Parses argv after the command's words. 0, or an exit code after having said
  * why (also for -h: prints and returns CLI_OK through *stop = 1). */
 int cli_parse(struct cli *c, int argc, char **argv, int *stop);
+/* 1 when the word is an option of some command whose value is the next word. */
+int cli_takes_word(const char *word);
 /* What c->command's options are before the command line is read. 0, or an exit
  * code after having said why. */
 int cli_settle(struct cli *c);

@@ -214,8 +214,9 @@ static void summary(struct watch *w, const struct pf_task_status *t)
 
     cli_curve(w->curve, w->n_curve, !w->c->color_out, curve, sizeof curve);
     if (!w->c->json && w->n_curve)
-        cli_out("accuracy of the last %zu rounds  %s  %.4f to %.4f\n",
-                w->n_curve, curve, w->curve[0], w->curve[w->n_curve - 1]);
+        cli_out("accuracy of the last %zu round%s  %s  %.4f to %.4f\n",
+                w->n_curve, w->n_curve == 1 ? "" : "s", curve, w->curve[0],
+                w->curve[w->n_curve - 1]);
     if (w->c->json)
         cli_out("{\"type\":\"summary\",\"task\":\"%s\",\"state\":\"%s\","
                 "\"reason\":\"%s\",\"published\":\"%llu\"}\n",

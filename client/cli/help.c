@@ -17,6 +17,23 @@ static const struct cli_command *row(size_t i)
     return cli_commands[i];
 }
 
+static int in_group(size_t i, const char *group)
+{
+    size_t n = strlen(group);
+
+    return strncmp(row(i)->name, group, n) == 0 && row(i)->name[n] == ' ';
+}
+
+/* Of each command of the group the first line of its examples. */
+static void group_examples(FILE *out, const char *group)
+{
+    fputs("\nExamples:\n", out);
+    for (size_t i = 0; row(i); i++)
+        if (in_group(i, group) && row(i)->examples)
+            fprintf(out, "%.*s\n", (int)strcspn(row(i)->examples, "\n"),
+                    row(i)->examples);
+}
+
 void cli_help_overview(FILE *out, const char *group)
 {
     const char *heading = "";
@@ -27,14 +44,11 @@ void cli_help_overview(FILE *out, const char *group)
         fputs(first_examples, out);
     } else {
         fprintf(out, "Usage: pocketfed %s COMMAND [OPTIONS]\n", group);
+        group_examples(out, group);
     }
     for (size_t i = 0; row(i); i++) {
-        if (group) {
-            size_t n = strlen(group);
-
-            if (strncmp(row(i)->name, group, n) || row(i)->name[n] != ' ')
-                continue;
-        }
+        if (group && !in_group(i, group))
+            continue;
         if (strcmp(heading, row(i)->group)) {
             heading = row(i)->group;
             fprintf(out, "\n%s\n", heading);

@@ -145,6 +145,43 @@ static void look_around(struct cli *c)
     c->color_err = wants_color(STDERR_FILENO) && !dull;
 }
 
+static void reverse(char **words, int n)
+{
+    for (int i = 0; i < n / 2; i++) {
+        char *word = words[i];
+
+        words[i] = words[n - 1 - i];
+        words[n - 1 - i] = word;
+    }
+}
+
+/* Options may stand before the command too: they are moved behind it. 0 when
+ * there is no command at all. */
+static int command_first(int argc, char **argv)
+{
+    int n = 1;
+
+    while (n < argc && argv[n][0] == '-')
+        n += 1 + cli_takes_word(argv[n]);
+    if (n >= argc)
+        return 0;
+    reverse(argv + 1, n - 1);
+    reverse(argv + n, argc - n);
+    reverse(argv + 1, argc - 1);
+    return 1;
+}
+
+static int no_command(struct cli *c, int argc, char **argv)
+{
+    if (has_word(argc, argv, "--version"))
+        return version(c);
+    if (argc > 1 && !has_word(argc, argv, "-h") &&
+        !has_word(argc, argv, "--help"))
+        return cli_usage(c, "there is no command after %s", argv[argc - 1]);
+    cli_help_overview(stdout, NULL);
+    return CLI_OK;
+}
+
 int main(int argc, char **argv)
 {
     struct cli c;
@@ -153,16 +190,8 @@ int main(int argc, char **argv)
     memset(&c, 0, sizeof c);
     look_around(&c);
     c.json = has_word(argc, argv, "--json");
-    if (argc < 2) {
-        cli_help_overview(stdout, NULL);
-        return CLI_OK;
-    }
-    if (!strcmp(argv[1], "--version"))
-        return version(&c);
-    if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")) {
-        cli_help_overview(stdout, NULL);
-        return CLI_OK;
-    }
+    if (!command_first(argc, argv))
+        return no_command(&c, argc, argv);
     if (!strcmp(argv[1], "help"))
         return help(&c, argc, argv);
     c.command = find_command(argc, argv, &used);
@@ -172,6 +201,8 @@ int main(int argc, char **argv)
             cli_help_overview(stdout, argv[1]);
             return argc == 2 ? CLI_USAGE : CLI_OK;
         }
+        if (is_group(argv[1]) && argv[2][0] == '-')
+            return cli_usage(&c, "%s is not a command by itself", argv[1]);
         return unknown_command(&c, argc, argv);
     }
     argv[used] = argv[0];

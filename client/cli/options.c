@@ -121,16 +121,34 @@ static const char *bad_value(const struct cli_option *o, const char *text,
     return NULL;
 }
 
-static int known_anywhere(const char *name)
+static const struct cli_option *find_in(const struct cli_option *o,
+                                        const char *name, char letter)
 {
-    for (const struct cli_command *const *k = cli_commands; *k; k++)
-        for (const struct cli_option *o = (*k)->options; o && o->name; o++)
-            if (!strcmp(o->name, name))
-                return 1;
-    for (const struct cli_option *o = cli_common_options; o->name; o++)
-        if (!strcmp(o->name, name))
-            return 1;
-    return 0;
+    for (; o && o->name; o++)
+        if (name ? !strcmp(o->name, name) : o->letter == letter)
+            return o;
+    return NULL;
+}
+
+/* The first option of any command with that name or, without one, letter. */
+static const struct cli_option *known_anywhere(const char *name, char letter)
+{
+    const struct cli_option *o = find_in(cli_common_options, name, letter);
+
+    for (const struct cli_command *const *k = cli_commands; *k && !o; k++)
+        o = find_in((*k)->options, name, letter);
+    return o;
+}
+
+int cli_takes_word(const char *word)
+{
+    const struct cli_option *o = NULL;
+
+    if (!strncmp(word, "--", 2))
+        o = known_anywhere(word + 2, 0);
+    else if (word[0] == '-' && word[1] && !word[2])
+        o = known_anywhere(NULL, word[1]);
+    return o && o->type != CLI_FLAG;
 }
 
 /* 0 makes inih remember the line. */
@@ -144,7 +162,7 @@ static int ini_row(void *user, const char *section, const char *name,
 
     if (ctx->problem[0])
         return 0;
-    if (section[0] || !known_anywhere(name)) {
+    if (section[0] || !known_anywhere(name, 0)) {
         snprintf(ctx->problem, sizeof ctx->problem,
                  "no option is called \"%s%s%s\"", section,
                  section[0] ? "." : "", name);

@@ -179,9 +179,30 @@ static void every_command_has_help_with_examples(void **state)
     PF_CLI(&said, "task", "-h");
     assert_int_equal(said.code, 0);
     words_has(&said.out, "task create");
+    words_has(&said.out, "Examples:\n  pocketfed task create ");
     PF_CLI(&said, "--version");
     assert_int_equal(said.code, 0);
     assert_int_equal(strncmp(pf_buf_str(&said.out), "pocketfed ", 10), 0);
+}
+
+static void options_may_stand_before_the_command(void **state)
+{
+    struct pf_json_doc *last;
+
+    (void)state;
+    words_run("--json --socket", "%admin.sock", "task list");
+    assert_int_equal(said.code, 0);
+    assert_int_equal(words_json(&said.out, &last), 1);
+    pf_json_free(last);
+    PF_CLI(&said, "-h", "train");
+    assert_int_equal(said.code, 0);
+    words_has(&said.out, "pocketfed train - ");
+    PF_CLI(&said, "--json", "--version");
+    assert_int_equal(said.code, 0);
+    assert_int_equal(words_json(&said.out, &last), 1);
+    pf_json_free(last);
+    PF_CLI(&said, "--json");
+    words_fail_in_json(2);
 }
 
 /* ---- mistakes ---- */
@@ -216,6 +237,10 @@ static void what_is_misspelt_is_answered_with_the_likely_one(void **state)
     each_command(corrects);
     PF_CLI(&said, "task");
     assert_int_equal(said.code, 2);
+    PF_CLI(&said, "task", "--json");
+    words_fail_in_json(2);
+    words_run("task show", "none", "--socket %admin.sock");
+    words_has(&said.err, "  do:   pocketfed task list");
     PF_CLI(&said, "train-local", "--model", "lenet6");
     assert_int_equal(said.code, 2);
     words_has(&said.err, "did you mean lenet5?");
@@ -277,6 +302,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_command_of_the_help_is_tested_here),
         cmocka_unit_test(every_command_has_help_with_examples),
+        cmocka_unit_test(options_may_stand_before_the_command),
         cmocka_unit_test(what_is_misspelt_is_answered_with_the_likely_one),
         cmocka_unit_test(every_command_speaks_json),
         cmocka_unit_test(a_task_file_is_refused_with_the_likely_key),
