@@ -34,25 +34,28 @@ static void put(int fd, const struct pf_buf *text)
     }
 }
 
-/* What did not happen, why, and what to do. */
+/* What did not happen, why, what to do, the page; as `pocketfed` says it. */
 static int fail(const struct pf_config *c, const struct pf_error *err)
 {
     int code = exit_code(err->status);
     struct pf_buf out;
 
-    fprintf(stderr, "pocketfedd did not start: %s\n", err->text);
+    fprintf(stderr, "pocketfedd: the daemon did not start\n  why:  %s\n",
+            err->text);
     if (err->hint[0])
-        fprintf(stderr, "%s\n", err->hint);
+        fprintf(stderr, "  do:   %s\n", err->hint);
+    fprintf(stderr, "  page: docs/CONFIGURATION.md\n");
     if (!c->json)
         return code;
     pf_buf_init(&out, 8192);
-    pf_buf_addf(&out, "{\"success\":false,\"exit\":%d,\"status\":\"%s\"", code,
+    pf_buf_addf(&out,
+                "{\"type\":\"error\",\"success\":false,\"status\":\"%s\","
+                "\"what\":\"the daemon did not start\",\"why\":",
                 pocketfed_status_name(err->status));
-    pf_buf_adds(&out, ",\"error\":");
     pf_json_string(&out, err->text);
     pf_buf_adds(&out, ",\"hint\":");
     pf_json_string(&out, err->hint);
-    pf_buf_adds(&out, "}\n");
+    pf_buf_addf(&out, ",\"exit_code\":%d}\n", code);
     put(STDOUT_FILENO, &out);
     pf_buf_free(&out);
     return code;
