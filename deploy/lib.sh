@@ -101,7 +101,8 @@ pf_build() {
     log=$root/build/$preset.log
 
     case $preset in
-    fuzz | dev-clang) packages+=(clang-14) ;;
+    dev-clang) packages+=(clang-14) ;;
+    fuzz) packages+=(clang-14 libclang-rt-14-dev) ;;
     cov) packages+=(gcovr) ;;
     esac
     pf_need_apt "${packages[@]}"
