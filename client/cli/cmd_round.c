@@ -10,7 +10,7 @@
 #define CURVE_CELLS 20
 #define POLL_MS     250
 #define FIRST_POLLS 8   /* for an accuracy, when no round has shown one yet */
-#define LAST_POLLS  120 /* when rounds before it have */
+#define LAST_POLLS  120 /* when rounds before it have, or may */
 
 static const struct cli_option options[] = {
     {"watch", 'w', CLI_FLAG, NULL, NULL, 0, 0, NULL,
@@ -28,6 +28,7 @@ struct watch {
     double curve[CURVE_CELLS]; /* test accuracy of the last rounds */
     size_t n_curve;
     struct pf_round_status open; /* the newest not yet ended */
+    uint64_t held;               /* a round that waits for its accuracy, or 0 */
     int has_open, header, once;
     struct cli_progress progress;
 };
@@ -106,8 +107,8 @@ static uint64_t newest_ended(const struct pf_json_node *n)
 }
 
 /* While watching, the newest published round is held back until its accuracy
- * is known, so that its line is whole; a later one that ends lets it go, for
- * not every task measures every round. */
+ * is known, so that its line is whole; a later one that ends lets it go, and
+ * so does time, for not every task measures every round. */
 static int take_round(struct watch *w, const struct pf_json_node *n,
                       uint64_t newest, struct pf_error *err)
 {
@@ -117,8 +118,10 @@ static int take_round(struct watch *w, const struct pf_json_node *n,
     if (pf_json_decode_node(pf_round_status_fields, PF_JSON_IGNORE, n,
                             "/rounds", &r, err))
         return 0;
-    if (!ended(&r) || (r.round == newest && r.test_accuracy < 0 &&
-                       !strcmp(r.phase, "published"))) {
+    if (r.round == newest && r.test_accuracy < 0 &&
+        !strcmp(r.phase, "published"))
+        w->held = r.round;
+    if (!ended(&r) || w->held == r.round) {
         w->open = r;
         w->has_open = 1;
         if (!w->once)
@@ -154,6 +157,7 @@ static enum pocketfed_status rounds(struct watch *w, int all,
     char query[48];
 
     w->has_open = 0;
+    w->held = 0;
     snprintf(query, sizeof query, "?since=%llu", (unsigned long long)w->since);
     pf_buf_init(&reply, REPLY_MAX);
     st = admin_call(w->c, PF_CALL_ADMIN_ROUNDS, &w->args, query, NULL, &reply,
@@ -233,7 +237,8 @@ static void summary(struct watch *w, const struct pf_task_status *t)
 static int watch(struct watch *w, struct pf_error *err)
 {
     struct pf_task_status t;
-    int misses = 0, polls = 0;
+    int misses = 0, polls = 0, holds = 0;
+    uint64_t held = 0;
 
     memset(&t, 0, sizeof t);
     while (!cli_interrupted) {
@@ -243,6 +248,10 @@ static int watch(struct watch *w, struct pf_error *err)
 
         if (!st)
             st = rounds(w, 0, err);
+        holds = w->held && w->held == held ? holds + 1 : 0;
+        held = w->held;
+        if (!st && holds >= LAST_POLLS)
+            st = rounds(w, 1, err);
         /* The last model is still being measured, if any is at all. */
         if (!st && last && w->has_open &&
             polls++ < (w->n_curve ? LAST_POLLS : FIRST_POLLS))
