@@ -104,8 +104,7 @@ static int match(struct pf_exchange *ex)
     if (known && allow) {
         pf_reply_refuse(ex, PF_PROBLEM_METHOD, "%.16s is not possible here",
                         ex->method);
-        pf_reply_header(ex, "Allow", "%s%s", allow,
-                        strcmp(allow, "GET") == 0 ? ", HEAD" : "");
+        pf_reply_header(ex, "Allow", "%s", allow);
         return 0;
     }
     pf_reply_refuse(ex, PF_PROBLEM_NOT_FOUND, "there is no %.128s", ex->path);
