@@ -1,24 +1,27 @@
 /* kernels.h - the list of compute kernels and the table that a model runs on.
  *
- * One X-macro list declares every kernel; each family (plain loops, blocked C,
- * later an instruction set) fills one struct pf_kernels and is one row in
- * kernels.c.  pf_kernels_get() chooses once, by POCKETFED_KERNELS or by
- * what is best here.  Every family is compared with `reference` by a test that
- * walks this list.
+ * One X-macro list declares every kernel; each family (plain loops, the vector
+ * sources compiled for one instruction set) fills one struct pf_kernels and is
+ * one row in kernels.c.  pf_kernels_get() chooses once, by POCKETFED_KERNELS or
+ * by what this processor has.  Every family is compared with `reference` by a
+ * test that walks this list.
  *
- * Activations of n examples are [n][h][w][c], channels last; weights are in
- * the canonical order of files (conv OIHW, dense [out][in]).  A family may
- * rearrange weights in the scratch it asks for.  Pointers need only the
- * alignment of pf_real, buffers are never read or written past their ends, and
- * the bits of a result depend on the family and the values alone, not on
- * alignment.  Inputs and outputs do not overlap unless a kernel says so.
+ * Activations of n examples are [n][h][w][c], channels last and without gaps.
+ * Weights travel in files in the canonical order (conv OIHW, dense [out][in]);
+ * while a model trains they stay in the order that the family's kernels want
+ * ("packed"), with what the optimiser keeps per weight in the same order, so
+ * that a step never repacks them.  Places that padding adds to a packed array
+ * hold zeros and stay zero under every update rule.
  *
- * Terms whose upstream gradient is exactly zero may be left out of sums: after
- * a max pool or a ReLU that is most of them.  With finite values this changes
- * nothing; NaN and infinities otherwise spread as the formula says, with
- * padding as zeros that take part.
+ * Pointers need only the alignment of pf_real; buffers are never read or
+ * written past their ends; bits of a result depend on the family and the values
+ * alone, not on alignment, nor on how a caller cuts a batch into examples or a
+ * weight into rows.  Inputs and outputs do not overlap unless a kernel says so.
  *
- * A fused step (say conv + ReLU + pool) becomes one more row of this list.
+ * Terms in which one factor is exactly zero may be left out of sums: behind a
+ * ReLU or a max pool that is most of them.  With finite values this changes
+ * nothing; what is not finite then shows in the loss or the delta, which are
+ * checked at every step.
  */
 #ifndef PF_KERNELS_H
 #define PF_KERNELS_H
@@ -28,112 +31,188 @@
 #include "fail.h"
 #include "real.h"
 
-/* A convolution (cross-correlation, as everywhere in the field) of one
- * example: x [h][w][c] -> y [oh][ow][o], square kernel k, zero padding. */
+/* What follows a sum in the same step. */
+enum pf_act { PF_ACT_NONE, PF_ACT_RELU, PF_ACT_LEAKY };
+enum pf_pool2 { PF_POOL_NONE, PF_POOL_MAX2, PF_POOL_AVG2 }; /* 2x2, stride 2 */
+
+/* A convolution (cross-correlation, as everywhere in the field), its bias, its
+ * activation and a 2x2 pool of one example: x [h][w][c] -> y [ph][pw][o];
+ * square kernel k, zero padding, any stride. */
 struct pf_conv {
     size_t c, h, w; /* input */
     size_t o, k, pad, stride;
     size_t oh, ow; /* (h + 2 pad - k) / stride + 1 */
+    enum pf_act act;
+    pf_real slope; /* of PF_ACT_LEAKY where its input is negative */
+    enum pf_pool2 pool;
+    size_t ph, pw; /* oh, ow without a pool, else oh / 2, ow / 2 */
+    int zero_is_dead; /* dx is not wanted where x is 0: it came out of a ReLU */
 };
 
-/* Max pooling of one example: [h][w][c] -> [oh][ow][c], windows inside. */
+/* A dense layer and its activation. Its input may be an image [h][w][c] that
+ * the file's weights take flattened as C, H, W; the packed rows then follow the
+ * image, so nothing is turned around while training. */
+struct pf_dense {
+    size_t in, out;
+    size_t c, hw; /* in = c hw; c = in, hw = 1 when the input was flat already */
+    enum pf_act act;
+    pf_real slope;
+    int zero_is_dead; /* as above */
+};
+
+/* Max or average pooling of one example: [h][w][c] -> [oh][ow][c], windows
+ * inside. */
 struct pf_pool {
     size_t c, h, w;
     size_t size, stride;
     size_t oh, ow; /* (h - size) / stride + 1 */
 };
 
-/* One optimiser step over count parameters w with gradients g. */
-struct pf_sgd_step {
-    pf_real lr, momentum, weight_decay;
-};
-struct pf_adam_step {
-    pf_real rate; /* lr / (1 - beta1^t) */
-    pf_real beta1, beta2, epsilon, weight_decay;
+/* The optimiser's step on packed arrays. g' = scale g [+ control] [+ mu (w -
+ * anchor)]; then, with decay as L2 added to g' (as in PyTorch's sgd and adam)
+ * or, for ADAMW, taken from w first:
+ *   SGD       w -= lr g'
+ *   MOMENTUM  m = momentum m + g'; w -= lr m
+ *   NESTEROV  m = momentum m + g'; w -= lr (g' + momentum m)
+ *   ADAM(W)   m, v as in Kingma & Ba 2015, algorithm 1;
+ *             w -= rate m / (sqrt(v) correction + epsilon) */
+enum pf_rule { PF_RULE_SGD, PF_RULE_MOMENTUM, PF_RULE_NESTEROV, PF_RULE_ADAM,
+               PF_RULE_ADAMW };
+struct pf_update {
+    enum pf_rule rule;
+    pf_real lr, momentum, decay;
+    pf_real beta1, beta2, epsilon;
+    pf_real rate;       /* lr / (1 - beta1^t) */
     pf_real correction; /* 1 / sqrt(1 - beta2^t) */
+    pf_real scale;      /* 1, or less when the gradient's norm is clipped */
+    pf_real mu;         /* FedProx; 0: anchor is not read */
+    /* Packed arrays of the whole model: at the same index, the same weight. */
+    pf_real *w, *m, *v;           /* m, v NULL when the rule has none */
+    const pf_real *anchor, *control; /* NULL: none */
 };
 
-/* X(name, return type, arguments):
+/* X(name, return type, arguments). Sizes named *_size count pf_reals, except
+ * scratch, which counts bytes and is aligned to 64 by who lends it.
  *
- * conv_scratch           bytes of scratch the conv kernels need.
- * conv_forward           y = w * x + b.
- * conv_backward_weights  dw += ..., db += ...
- * conv_backward_input    dx = ...
- * pool_forward           y, and where[] = index in its own example of the x
- *                        that won: the first of equals; NaN wins.
- * pool_backward          dx = dy scattered to where[].
- * dense_forward          y [n][out] = x [n][in] w^T + b.
- * dense_backward_weights dw += dy^T x, db += column sums of dy.
- * dense_backward_input   dx = dy w.
- * relu_forward           y = max(x, 0), NaN stays; y == x is allowed.
- * relu_backward          dx = dy where y > 0 (or NaN), else 0; dx == dy is
- *                        allowed.
- * channels_first         y [n][c][hw] = x [n][hw][c].
- * channels_last          y [n][hw][c] = x [n][c][hw].
- * sgd                    g' = g + weight_decay w; w -= lr g'; with v (not
- *                        NULL): v = momentum v + g'; w -= lr v.
- * adam                   Kingma & Ba 2015, algorithm 1: m, v, then w -= rate m
- *                        / (sqrt(v) correction + epsilon).
+ * update           the step above on weights [at, at + count), gradient g
+ *                  [count].
+ *
+ * conv_size        of the packed weights and bias of s.
+ * conv_pack        canonical w [o][c][k][k], b [o] -> packed; conv_unpack back.
+ * conv_ready_size  of what conv_prepare derives from the packed weights, once
+ *                  after every update (0: nothing).
+ * conv_scratch     bytes for one caller of conv_forward or conv_backward.
+ * conv_side        bytes per example that forward leaves for backward.
+ * conv_forward     y, side of n examples.
+ * conv_backward    of n examples: grad (packed order, conv_size) += the
+ *                  gradient; dx (NULL: not wanted) = the input's. dy [ph][pw][o]
+ *                  is by the step's output. Threads call it on examples of
+ *                  their own with a grad of their own.
+ * conv_method      a word for people: how this shape is computed.
+ *
+ * dense_size, dense_pack, dense_unpack, dense_scratch   likewise.
+ * dense_forward    y [n][out] = act(x [n][in] w + b).
+ * dense_turn_size  pf_reals for dense_turn.
+ * dense_turn       before the backward pass of n examples: turned = the
+ *                  gradient by the sum (dy through the activation, by y) in the
+ *                  order that dense_backward reads; grad_b [out] = its sums over
+ *                  the examples.
+ * dense_backward   rows [first, end) of the weights, whole multiples of
+ *                  DENSE_ROWS but for the last: dx [n][first..end) (dx NULL: not
+ *                  wanted) and the gradient of these rows, over all n examples.
+ *                  With update: applied at once, weights of these rows lie at
+ *                  update->w + at + ...; else added to grad (packed order, whole
+ *                  layer). `packed` is the layer's packed weights (== update->w
+ *                  + at). Threads call it on rows of their own.
+ * dense_bias       where the bias begins in the packed array (out values).
+ * dense_method     a word for people.
+ *
+ * pool_forward     max: y, and where[] = index in its own example of the x that
+ *                  won: the first of equals; NaN wins.
+ * pool_backward    dx = dy scattered to where[].
+ * relu_forward     y = max(x, 0), NaN stays; y == x is allowed.
+ * relu_backward    dx = dy where y > 0 (or NaN), else 0; dx == dy allowed.
+ * channels_first   y [n][c][hw] = x [n][hw][c]; channels_last the reverse.
  */
+#define PF_DENSE_ROWS 8
+
 #define PF_KERNELS(X)                                                          \
+    X(update, void,                                                            \
+      (const struct pf_update *u, size_t at, size_t count, const pf_real *g))  \
+    X(conv_size, size_t, (const struct pf_conv *s))                            \
+    X(conv_pack, void,                                                         \
+      (const struct pf_conv *s, const pf_real *w, const pf_real *b,            \
+       pf_real *packed))                                                       \
+    X(conv_unpack, void,                                                       \
+      (const struct pf_conv *s, const pf_real *packed, pf_real *w,             \
+       pf_real *b))                                                            \
+    X(conv_ready_size, size_t, (const struct pf_conv *s))                      \
+    X(conv_prepare, void,                                                      \
+      (const struct pf_conv *s, const pf_real *packed, pf_real *ready))        \
     X(conv_scratch, size_t, (const struct pf_conv *s))                         \
+    X(conv_side, size_t, (const struct pf_conv *s))                            \
     X(conv_forward, void,                                                      \
-      (const struct pf_conv *s, size_t n, const pf_real *x, const pf_real *w,  \
-       const pf_real *b, pf_real *y, void *scratch))                           \
-    X(conv_backward_weights, void,                                             \
-      (const struct pf_conv *s, size_t n, const pf_real *x, const pf_real *dy, \
-       pf_real *dw, pf_real *db, void *scratch))                               \
-    X(conv_backward_input, void,                                               \
-      (const struct pf_conv *s, size_t n, const pf_real *w, const pf_real *dy, \
-       pf_real *dx, void *scratch))                                            \
+      (const struct pf_conv *s, size_t n, const pf_real *x,                    \
+       const pf_real *packed, const pf_real *ready, pf_real *y, uint8_t *side, \
+       void *scratch))                                                         \
+    X(conv_backward, void,                                                     \
+      (const struct pf_conv *s, size_t n, const pf_real *x,                    \
+       const pf_real *packed, const pf_real *ready, const pf_real *y,          \
+       const uint8_t *side, const pf_real *dy, pf_real *dx, pf_real *grad,     \
+       void *scratch))                                                         \
+    X(conv_method, const char *, (const struct pf_conv *s))                    \
+    X(dense_size, size_t, (const struct pf_dense *s))                          \
+    X(dense_bias, size_t, (const struct pf_dense *s))                          \
+    X(dense_pack, void,                                                        \
+      (const struct pf_dense *s, const pf_real *w, const pf_real *b,           \
+       pf_real *packed))                                                       \
+    X(dense_unpack, void,                                                      \
+      (const struct pf_dense *s, const pf_real *packed, pf_real *w,            \
+       pf_real *b))                                                            \
+    X(dense_scratch, size_t, (const struct pf_dense *s, size_t n))             \
+    X(dense_forward, void,                                                     \
+      (const struct pf_dense *s, size_t n, const pf_real *x,                   \
+       const pf_real *packed, pf_real *y, void *scratch))                      \
+    X(dense_turn_size, size_t, (const struct pf_dense *s, size_t n))           \
+    X(dense_turn, void,                                                        \
+      (const struct pf_dense *s, size_t n, const pf_real *y,                   \
+       const pf_real *dy, pf_real *turned, pf_real *grad_b))                   \
+    X(dense_backward, void,                                                    \
+      (const struct pf_dense *s, size_t n, size_t first, size_t end,           \
+       const pf_real *x, const pf_real *turned, const pf_real *packed,         \
+       const struct pf_update *update, size_t at, pf_real *grad, pf_real *dx,  \
+       void *scratch))                                                         \
+    X(dense_method, const char *, (const struct pf_dense *s))                  \
     X(pool_forward, void,                                                      \
       (const struct pf_pool *s, size_t n, const pf_real *x, pf_real *y,        \
        uint32_t *where))                                                       \
     X(pool_backward, void,                                                     \
       (const struct pf_pool *s, size_t n, const pf_real *dy,                   \
        const uint32_t *where, pf_real *dx))                                    \
-    X(dense_forward, void,                                                     \
-      (size_t n, size_t in, size_t out, const pf_real *x, const pf_real *w,    \
-       const pf_real *b, pf_real *y))                                          \
-    X(dense_backward_weights, void,                                            \
-      (size_t n, size_t in, size_t out, const pf_real *x, const pf_real *dy,   \
-       pf_real *dw, pf_real *db))                                              \
-    X(dense_backward_input, void,                                              \
-      (size_t n, size_t in, size_t out, const pf_real *w, const pf_real *dy,   \
-       pf_real *dx))                                                           \
     X(relu_forward, void, (size_t count, const pf_real *x, pf_real *y))        \
     X(relu_backward, void,                                                     \
       (size_t count, const pf_real *y, const pf_real *dy, pf_real *dx))        \
     X(channels_first, void,                                                    \
       (size_t n, size_t c, size_t hw, const pf_real *x, pf_real *y))           \
     X(channels_last, void,                                                     \
-      (size_t n, size_t c, size_t hw, const pf_real *x, pf_real *y))           \
-    X(sgd, void,                                                               \
-      (const struct pf_sgd_step *s, size_t count, const pf_real *g,            \
-       pf_real *w, pf_real *v))                                                \
-    X(adam, void,                                                              \
-      (const struct pf_adam_step *s, size_t count, const pf_real *g,           \
-       pf_real *w, pf_real *m, pf_real *v))
+      (size_t n, size_t c, size_t hw, const pf_real *x, pf_real *y))
 
 struct pf_kernels {
     const char *name;
+    int (*runs_here)(void); /* does this processor have what it needs? */
 #define PF_KERNEL_MEMBER(name, type, args) type(*name) args;
     PF_KERNELS(PF_KERNEL_MEMBER)
 #undef PF_KERNEL_MEMBER
 };
 
-/* The families. */
-extern const struct pf_kernels pf_kernels_reference;
-extern const struct pf_kernels pf_kernels_portable;
-
 /* The family of this process: the one POCKETFED_KERNELS names, else the best
  * that runs here; chosen at the first call, the same ever after. CONFIG when
- * the name is unknown. Any thread. */
+ * the name is unknown or this processor cannot run it. Any thread. */
 enum pocketfed_status pf_kernels_get(const struct pf_kernels **out,
                                      struct pf_error *err);
-/* NULL when there is no such family. */
+/* NULL when there is no such family or it does not run here. */
 const struct pf_kernels *pf_kernels_find(const char *name);
-/* All families, best first; ends with NULL. */
+/* The families that run here, best first; ends with NULL. */
 const char *const *pf_kernels_names(void);
 
 #endif

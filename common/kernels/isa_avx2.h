@@ -1,0 +1,54 @@
+/* isa_avx2.h - 256 bits with FMA (x86-64-v3). */
+#include <immintrin.h>
+
+#define LANES 8
+#define REGISTERS 16
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef uint32_t ivec __attribute__((vector_size(4 * LANES)));
+
+ALWAYS_INLINE vec fma_(vec a, vec b, vec c)
+{
+    return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+}
+
+ALWAYS_INLINE vec vmax(vec a, vec b)
+{
+    return (vec)_mm256_max_ps((__m256)a, (__m256)b);
+}
+
+ALWAYS_INLINE vec vsqrt(vec a)
+{
+    return (vec)_mm256_sqrt_ps((__m256)a);
+}
+
+ALWAYS_INLINE uint32_t bits_of(ivec mask)
+{
+    return (uint32_t)_mm256_movemask_ps((__m256)mask);
+}
+
+/* Indices of the set bits of each byte, from a table built at compile time
+ * would be 8 KB; they follow from pdep and pext instead. */
+ALWAYS_INLINE __m256i compress_order(uint32_t bits)
+{
+    uint64_t lanes = _pdep_u64(bits, 0x0101010101010101u) * 0xff;
+    uint64_t order = _pext_u64(0x0706050403020100u, lanes);
+
+    return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)order));
+}
+
+ALWAYS_INLINE size_t compress(float *to, vec v, uint32_t bits)
+{
+    vec r = (vec)_mm256_permutevar8x32_ps((__m256)v, compress_order(bits));
+
+    memcpy(to, &r, sizeof r);
+    return (size_t)__builtin_popcount(bits);
+}
+
+ALWAYS_INLINE size_t compress_u32(uint32_t *to, ivec v, uint32_t bits)
+{
+    ivec r = (ivec)_mm256_permutevar8x32_epi32((__m256i)v,
+                                               compress_order(bits));
+
+    memcpy(to, &r, sizeof r);
+    return (size_t)__builtin_popcount(bits);
+}

@@ -1,0 +1,44 @@
+/* isa_avx512.h - 512 bits: AVX-512 F, BW, DQ and VL (x86-64-v4). */
+#include <immintrin.h>
+
+#define LANES 16
+#define REGISTERS 32
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef uint32_t ivec __attribute__((vector_size(4 * LANES)));
+
+ALWAYS_INLINE vec fma_(vec a, vec b, vec c)
+{
+    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+}
+
+ALWAYS_INLINE vec vmax(vec a, vec b)
+{
+    return (vec)_mm512_max_ps((__m512)a, (__m512)b);
+}
+
+ALWAYS_INLINE vec vsqrt(vec a)
+{
+    return (vec)_mm512_sqrt_ps((__m512)a);
+}
+
+ALWAYS_INLINE uint32_t bits_of(ivec mask)
+{
+    return _mm512_movepi32_mask((__m512i)mask);
+}
+
+/* In a register first: compressing to memory is microcoded on some cores. */
+ALWAYS_INLINE size_t compress(float *to, vec v, uint32_t bits)
+{
+    vec r = (vec)_mm512_maskz_compress_ps((__mmask16)bits, (__m512)v);
+
+    memcpy(to, &r, sizeof r);
+    return (size_t)__builtin_popcount(bits);
+}
+
+ALWAYS_INLINE size_t compress_u32(uint32_t *to, ivec v, uint32_t bits)
+{
+    ivec r = (ivec)_mm512_maskz_compress_epi32((__mmask16)bits, (__m512i)v);
+
+    memcpy(to, &r, sizeof r);
+    return (size_t)__builtin_popcount(bits);
+}

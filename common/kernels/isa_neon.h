@@ -1,0 +1,61 @@
+/* isa_neon.h - 128 bits with FMA: aarch64, and armv7 with NEON and VFPv4. */
+#include <arm_neon.h>
+#include <math.h>
+
+#define LANES 4
+#ifdef __aarch64__
+#define REGISTERS 32
+#else
+#define REGISTERS 16
+#endif
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef uint32_t ivec __attribute__((vector_size(4 * LANES)));
+
+ALWAYS_INLINE vec fma_(vec a, vec b, vec c)
+{
+    return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
+
+ALWAYS_INLINE vec vmax(vec a, vec b)
+{
+    return (vec)vmaxq_f32((float32x4_t)a, (float32x4_t)b);
+}
+
+ALWAYS_INLINE vec vsqrt(vec a)
+{
+#ifdef __aarch64__
+    return (vec)vsqrtq_f32((float32x4_t)a);
+#else
+    return (vec){sqrtf(a[0]), sqrtf(a[1]), sqrtf(a[2]), sqrtf(a[3])};
+#endif
+}
+
+ALWAYS_INLINE uint32_t bits_of(ivec mask)
+{
+    ivec b = mask & (ivec){1, 2, 4, 8};
+
+    return b[0] | b[1] | b[2] | b[3];
+}
+
+/* No compress instruction: a loop over the set bits. */
+ALWAYS_INLINE size_t compress(float *to, vec v, uint32_t bits)
+{
+    size_t n = 0;
+
+    for (int l = 0; l < LANES; l++) {
+        to[n] = v[l];
+        n += bits >> l & 1;
+    }
+    return n;
+}
+
+ALWAYS_INLINE size_t compress_u32(uint32_t *to, ivec v, uint32_t bits)
+{
+    size_t n = 0;
+
+    for (int l = 0; l < LANES; l++) {
+        to[n] = v[l];
+        n += bits >> l & 1;
+    }
+    return n;
+}

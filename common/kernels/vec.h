@@ -1,0 +1,70 @@
+/* vec.h - vectors of floats for the sources that are compiled once per
+ * instruction set.
+ *
+ * The build defines PF_ISA (avx2, avx512, neon, portable) and PF_ISA_HEADER,
+ * "isa_<PF_ISA>.h", with the primitives that the compiler's vector extensions lack; everything else
+ * is ordinary arithmetic on the type vec.  PF_NAME(f) is f's name in this
+ * family.  Products are added by fma_(), never by * and +, so that each family
+ * rounds in one way only.
+ */
+#ifndef PF_VEC_H
+#define PF_VEC_H
+
+#include <stdint.h>
+#include <string.h>
+#include "kernels.h"
+
+#define PF_GLUE_(a, b, c) a##b##_##c
+#define PF_GLUE(a, b, c)  PF_GLUE_(a, b, c)
+#define PF_NAME(f)        PF_GLUE(pf_, PF_ISA, f)
+
+#define PF_STRING_(x) #x
+#define PF_STRING(x)  PF_STRING_(x)
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* PF_ISA_HEADER sets LANES, the types vec and ivec, and the primitives:
+ *   vec fma_(vec a, vec b, vec c)        a b + c, rounded once where the
+ *                                        processor can
+ *   vec vmax(vec a, vec b), vsqrt(vec a)
+ *   uint32_t bits_of(ivec mask)          bit l set where lane l is all ones, as
+ *                                        comparisons make it
+ *   size_t compress(float *to, vec v, uint32_t bits)   lanes whose bits are set,
+ *                                        side by side; writes LANES floats in
+ *                                        all cases, returns how many count
+ *   size_t compress_u32(uint32_t *to, ivec v, uint32_t bits)   the same
+ */
+#include PF_ISA_HEADER
+
+ALWAYS_INLINE vec load(const float *p)
+{
+    vec v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+ALWAYS_INLINE void store(float *p, vec v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+/* x in all lanes; - 0.0f keeps the sign of a zero */
+ALWAYS_INLINE vec splat(float x)
+{
+    return x - (vec){0};
+}
+
+/* The first n < LANES floats, the other lanes zero; reads nothing past them. */
+ALWAYS_INLINE vec load_part(const float *p, size_t n)
+{
+    vec v = {0};
+    memcpy(&v, p, n * sizeof *p);
+    return v;
+}
+
+ALWAYS_INLINE void store_part(float *p, vec v, size_t n)
+{
+    memcpy(p, &v, n * sizeof *p);
+}
+
+#endif
