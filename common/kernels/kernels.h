@@ -210,6 +210,9 @@ struct pf_kernels {
  * the name is unknown or this processor cannot run it. Any thread. */
 enum pocketfed_status pf_kernels_get(const struct pf_kernels **out,
                                      struct pf_error *err);
+/* The oracle, always there. */
+extern const struct pf_kernels pf_kernels_reference;
+
 /* NULL when there is no such family or it does not run here. */
 const struct pf_kernels *pf_kernels_find(const char *name);
 /* The families that run here, best first; ends with NULL. */
