@@ -133,6 +133,10 @@ struct pf_update {
  * relu_forward     y = max(x, 0), NaN stays; y == x is allowed.
  * relu_backward    dx = dy where y > 0 (or NaN), else 0; dx == dy allowed.
  * channels_first   y [n][c][hw] = x [n][hw][c]; channels_last the reverse.
+ * peak             the yardstick of timings: that many rounds of independent
+ *                  multiply-adds in registers (a = a *x + *x, 0 < *x < 1);
+ *                  returns how many operations those were, two per
+ *                  multiply-add. *x is added a sum, so that none is left out.
  */
 #define PF_DENSE_ROWS 8
 
@@ -195,7 +199,8 @@ struct pf_update {
     X(channels_first, void,                                                    \
       (size_t n, size_t c, size_t hw, const pf_real *x, pf_real *y))           \
     X(channels_last, void,                                                     \
-      (size_t n, size_t c, size_t hw, const pf_real *x, pf_real *y))
+      (size_t n, size_t c, size_t hw, const pf_real *x, pf_real *y))           \
+    X(peak, uint64_t, (uint64_t rounds, pf_real *x))
 
 struct pf_kernels {
     const char *name;

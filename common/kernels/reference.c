@@ -115,6 +115,18 @@ void pf_reference_update(const struct pf_update *u, size_t at, size_t count,
     }
 }
 
+uint64_t pf_reference_peak(uint64_t rounds, pf_real *x)
+{
+    pf_real a = *x, acc[8] = {0};
+
+    for (uint64_t r = 0; r < rounds; r++)
+        for (int i = 0; i < 8; i++)
+            acc[i] = acc[i] * a + a;
+    for (int i = 0; i < 8; i++)
+        *x += acc[i];
+    return rounds * 8 * 2;
+}
+
 static int everywhere(void)
 {
     return 1;

@@ -21,6 +21,11 @@
 #define PF_STRING_(x) #x
 #define PF_STRING(x)  PF_STRING_(x)
 
+/* Every kernel of this family. */
+#define PF_VEC_KERNEL(name, type, args) type PF_NAME(name) args;
+PF_KERNELS(PF_VEC_KERNEL)
+#undef PF_VEC_KERNEL
+
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* PF_ISA_HEADER sets LANES, the types vec and ivec, and the primitives:
