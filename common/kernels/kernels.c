@@ -6,16 +6,9 @@
 
 /* Best first; pf_kernels_names must list them in the same order. */
 static const struct pf_kernels *const families[] = {
-#ifndef PF_REAL_DOUBLE
-    &pf_kernels_portable,
-#endif
     &pf_kernels_reference,
 };
-static const char *const family_names[] = {
-#ifndef PF_REAL_DOUBLE
-    "portable",
-#endif
-    "reference", NULL};
+static const char *const family_names[] = {"reference", NULL};
 
 const char *const *pf_kernels_names(void)
 {
@@ -47,7 +40,7 @@ enum pocketfed_status pf_kernels_get(const struct pf_kernels **out,
                     "POCKETFED_KERNELS names no kernel family: %.40s", name);
             near = pf_nearest(name, family_names);
             pf_hint(err, "unset it, or set it to %s",
-                    near ? near : "portable or reference");
+                    near ? near : "reference");
             return POCKETFED_CONFIG;
         }
         atomic_store(&chosen, k);

@@ -45,33 +45,6 @@ static enum pocketfed_status conv_infer(struct pf_layer *l, const char *where,
     return POCKETFED_OK;
 }
 
-static size_t conv_scratch(const struct pf_layer *l, const struct pf_kernels *k)
-{
-    struct pf_conv s;
-
-    conv_shape(l, &s);
-    return k->conv_scratch(&s);
-}
-
-static void conv_forward(const struct pf_layer *l, const struct pf_pass *p)
-{
-    struct pf_conv s;
-
-    conv_shape(l, &s);
-    p->k->conv_forward(&s, p->n, p->x, p->w, p->b, p->y, p->scratch);
-}
-
-static void conv_backward(const struct pf_layer *l, const struct pf_pass *p)
-{
-    struct pf_conv s;
-
-    conv_shape(l, &s);
-    p->k->conv_backward_weights(&s, p->n, p->x, p->dy, p->dw, p->db,
-                                p->scratch);
-    if (p->dx)
-        p->k->conv_backward_input(&s, p->n, p->w, p->dy, p->dx, p->scratch);
-}
-
 static const struct pf_layer_type conv2d = {
     .name = "conv2d",
     .attrs = {{"out_channels", 1, PF_MODEL_MAX_DIM, PF_ATTR_REQUIRED},
@@ -80,9 +53,7 @@ static const struct pf_layer_type conv2d = {
               {"stride", 1, 31, 1}},
     .has_params = 1,
     .infer = conv_infer,
-    .scratch = conv_scratch,
-    .forward = conv_forward,
-    .backward = conv_backward,
+    .as_conv = conv_shape,
 };
 
 /* maxpool2d: attributes size, stride (the size when absent) */
@@ -139,6 +110,13 @@ static void pool_backward(const struct pf_layer *l, const struct pf_pass *p)
         p->k->pool_backward(&s, p->n, p->dy, p->side, p->dx);
 }
 
+static enum pf_pool2 max_pool2(const struct pf_layer *l)
+{
+    int fits = l->attr[POOL_SIZE] == 2 && l->attr[POOL_STRIDE] == 2;
+
+    return fits ? PF_POOL_MAX2 : PF_POOL_NONE;
+}
+
 static const struct pf_layer_type maxpool2d = {
     .name = "maxpool2d",
     .attrs = {{"size", 1, 31, PF_ATTR_REQUIRED}, {"stride", 1, 31, 0}},
@@ -146,6 +124,7 @@ static const struct pf_layer_type maxpool2d = {
     .side = pool_side,
     .forward = pool_forward,
     .backward = pool_backward,
+    .as_pool2 = max_pool2,
 };
 
 /* relu */
@@ -159,12 +138,6 @@ static enum pocketfed_status same_shape(struct pf_layer *l, const char *where,
     return POCKETFED_OK;
 }
 
-static int always(const struct pf_layer *l)
-{
-    (void)l;
-    return 1;
-}
-
 static void relu_forward(const struct pf_layer *l, const struct pf_pass *p)
 {
     p->k->relu_forward(p->n * pf_shape_size(&l->in), p->x, p->y);
@@ -176,13 +149,19 @@ static void relu_backward(const struct pf_layer *l, const struct pf_pass *p)
         p->k->relu_backward(p->n * pf_shape_size(&l->in), p->y, p->dy, p->dx);
 }
 
+static enum pf_act relu_act(const struct pf_layer *l, pf_real *slope)
+{
+    (void)l;
+    *slope = 0;
+    return PF_ACT_RELU;
+}
+
 static const struct pf_layer_type relu = {
     .name = "relu",
-    .keeps_output = 1,
     .infer = same_shape,
-    .in_place = always,
     .forward = relu_forward,
     .backward = relu_backward,
+    .as_act = relu_act,
 };
 
 /* flatten: to c*h*w channels of one pixel, in the order C, H, W. Activations
@@ -198,21 +177,14 @@ flatten_infer(struct pf_layer *l, const char *where, struct pf_error *err)
     return POCKETFED_OK;
 }
 
-static int flat_already(const struct pf_layer *l)
-{
-    return l->in.c == 1 || (l->in.h == 1 && l->in.w == 1);
-}
-
 static void flatten_forward(const struct pf_layer *l, const struct pf_pass *p)
 {
-    if (p->x != p->y)
-        p->k->channels_first(p->n, l->in.c, (size_t)l->in.h * l->in.w, p->x,
-                             p->y);
+    p->k->channels_first(p->n, l->in.c, (size_t)l->in.h * l->in.w, p->x, p->y);
 }
 
 static void flatten_backward(const struct pf_layer *l, const struct pf_pass *p)
 {
-    if (p->dx && p->dx != p->dy)
+    if (p->dx)
         p->k->channels_last(p->n, l->in.c, (size_t)l->in.h * l->in.w, p->dy,
                             p->dx);
 }
@@ -220,9 +192,9 @@ static void flatten_backward(const struct pf_layer *l, const struct pf_pass *p)
 static const struct pf_layer_type flatten = {
     .name = "flatten",
     .infer = flatten_infer,
-    .in_place = flat_already,
     .forward = flatten_forward,
     .backward = flatten_backward,
+    .flattens = 1,
 };
 
 /* dense: attribute units */
@@ -247,17 +219,11 @@ static enum pocketfed_status dense_infer(struct pf_layer *l, const char *where,
     return POCKETFED_OK;
 }
 
-static void dense_forward(const struct pf_layer *l, const struct pf_pass *p)
+static void dense_shape(const struct pf_layer *l, struct pf_dense *s)
 {
-    p->k->dense_forward(p->n, l->in.c, l->out.c, p->x, p->w, p->b, p->y);
-}
-
-static void dense_backward(const struct pf_layer *l, const struct pf_pass *p)
-{
-    p->k->dense_backward_weights(p->n, l->in.c, l->out.c, p->x, p->dy, p->dw,
-                                 p->db);
-    if (p->dx)
-        p->k->dense_backward_input(p->n, l->in.c, l->out.c, p->w, p->dy, p->dx);
+    s->in = s->c = l->in.c;
+    s->out = l->out.c;
+    s->hw = 1;
 }
 
 static const struct pf_layer_type dense = {
@@ -265,8 +231,7 @@ static const struct pf_layer_type dense = {
     .attrs = {{"units", 1, PF_MODEL_MAX_DIM, PF_ATTR_REQUIRED}},
     .has_params = 1,
     .infer = dense_infer,
-    .forward = dense_forward,
-    .backward = dense_backward,
+    .as_dense = dense_shape,
 };
 
 /* The table: to add a layer, add its row to both lists. */

@@ -221,12 +221,10 @@ static enum pocketfed_status count_layer(struct pf_model *m, struct pf_layer *l,
                        "%s makes the multiplications for one example more "
                        "than %llu",
                        where, (unsigned long long)PF_MODEL_MAX_MACS);
-    if (!l->in_place)
-        m->activations += (size_t)out;
-    if (out > m->largest)
-        m->largest = (size_t)out;
+    m->activations += (size_t)out;
     l->weight = m->n_params;
     l->bias = m->n_params + (size_t)weights;
+    l->n_params = (size_t)params - m->n_params;
     m->n_params = (size_t)params;
     return POCKETFED_OK;
 }
@@ -252,12 +250,12 @@ static enum pocketfed_status parse_layer(const struct pf_json_node *node,
         st = get_attributes(node, where, l, err);
     if (st != POCKETFED_OK)
         return st;
+    l->n_inputs = 1;
+    l->input[0] = (unsigned)m->n_layers;
     l->in = before ? before->out : m->input;
     st = l->type->infer(l, where, err);
     if (st != POCKETFED_OK)
         return st;
-    l->in_place = l->type->in_place && l->type->in_place(l) &&
-                  !(before && before->type->keeps_output);
     st = count_layer(m, l, where, macs, err);
     if (st == POCKETFED_OK)
         m->n_layers++;
@@ -292,7 +290,7 @@ static enum pocketfed_status parse_input(const struct pf_json_node *root,
         return pf_fail(err, POCKETFED_LIMIT,
                        "/input makes the values of one example more than %u",
                        PF_MODEL_MAX_ACTIVATIONS);
-    m->activations = m->largest = pf_shape_size(&m->input);
+    m->activations = pf_shape_size(&m->input);
     return POCKETFED_OK;
 }
 
