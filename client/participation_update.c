@@ -20,10 +20,9 @@
  * state, all little-endian; last, the SHA-256 of everything before it. */
 static size_t checkpoint_bytes(const struct pf_participation *p)
 {
-    size_t n_state;
+    size_t n = pf_model_n_params(p->model) + pf_trainer_n_state(p->trainer);
 
-    pf_trainer_state(p->trainer, &n_state);
-    return CKPT_HEAD + (pf_model_n_params(p->model) + n_state) * 4 + 32;
+    return CKPT_HEAD + n * 4 + 32;
 }
 
 static void put_head(const struct pf_participation *p, size_t n_state,
@@ -48,41 +47,46 @@ static void put_head(const struct pf_participation *p, size_t n_state,
     pf_put64(head + 152, at->loss_examples);
 }
 
-static void put_floats(uint8_t *out, const float *x, size_t n)
+/* n floats at `at`, which is aligned for them, between the processor's order of
+ * bytes and the file's, in place. */
+static void to_little_endian(uint8_t *at, size_t n)
 {
+    const float *x = (const void *)at;
     size_t i;
 
     for (i = 0; i < n; i++)
-        pf_putf(out + 4 * i, x[i]);
+        pf_putf(at + 4 * i, x[i]);
 }
 
-static void get_floats(const uint8_t *in, float *x, size_t n)
+static void from_little_endian(uint8_t *at, size_t n)
 {
+    float *x = (void *)at;
     size_t i;
 
     for (i = 0; i < n; i++)
-        x[i] = pf_getf(in + 4 * i);
+        x[i] = pf_getf(at + 4 * i);
 }
 
 enum pocketfed_status pf_participation_checkpoint(struct pf_participation *p,
                                                   struct pf_error *err)
 {
     size_t n, n_state, len;
-    const float *state;
     enum pocketfed_status st;
-    uint8_t *out;
+    uint8_t *out, *floats;
 
     if (p->phase != PF_PHASE_TRAIN || !p->io.save)
         return POCKETFED_OK;
     n = pf_model_n_params(p->model);
-    state = pf_trainer_state(p->trainer, &n_state);
+    n_state = pf_trainer_n_state(p->trainer);
     len = checkpoint_bytes(p);
     out = malloc(len);
     if (!out)
         return pf_fail(err, POCKETFED_NO_MEMORY, "no memory for a checkpoint");
     put_head(p, n_state, pf_trainer_position(p->trainer), out);
-    put_floats(out + CKPT_HEAD, pf_trainer_params(p->trainer), n);
-    put_floats(out + CKPT_HEAD + 4 * n, state, n_state);
+    floats = out + CKPT_HEAD;
+    pf_trainer_get_params(p->trainer, (void *)floats);
+    pf_trainer_get_state(p->trainer, (void *)(floats + 4 * n));
+    to_little_endian(floats, n + n_state);
     pf_sha256(out, len - 32, out + len - 32);
     st = p->io.save(p->io.ctx, PF_SAVED_TRAIN, out, len);
     free(out);
@@ -95,10 +99,10 @@ enum pocketfed_status pf_participation_checkpoint(struct pf_participation *p,
 /* Goes on where an earlier run stopped, when it was about the same work. */
 static void resume_training(struct pf_participation *p)
 {
-    size_t n = pf_model_n_params(p->model), n_state, len;
-    float *state = pf_trainer_state(p->trainer, &n_state);
+    size_t n = pf_model_n_params(p->model), len;
+    size_t n_state = pf_trainer_n_state(p->trainer);
     struct pf_train_position at;
-    uint8_t head[CKPT_HEAD], digest[32];
+    uint8_t head[CKPT_HEAD], digest[32], *floats;
     struct pf_buf in;
 
     len = checkpoint_bytes(p);
@@ -117,10 +121,11 @@ static void resume_training(struct pf_participation *p)
     at.examples = pf_get64(in.data + 136);
     at.loss_sum = pf_getd(in.data + 144);
     at.loss_examples = pf_get64(in.data + 152);
-    if (pf_trainer_seek(p->trainer, &at))
-        goto out;
-    get_floats(in.data + CKPT_HEAD, pf_trainer_params(p->trainer), n);
-    get_floats(in.data + CKPT_HEAD + 4 * n, state, n_state);
+    /* A position that cannot be leaves the training at its beginning. */
+    floats = in.data + CKPT_HEAD;
+    from_little_endian(floats, n + n_state);
+    pf_trainer_resume(p->trainer, &at, (const void *)floats,
+                      (const void *)(floats + 4 * n));
 out:
     pf_buf_free(&in);
 }
@@ -128,15 +133,17 @@ out:
 size_t pf_part_memory(const struct pf_participation *p, size_t n_examples)
 {
     size_t n = pf_model_n_params(p->model), total, frame, saved;
-    size_t states = p->plan.train.optimizer == PF_ADAM ? 2 : 1;
+    size_t states = p->plan.train.optimizer == PF_SGD ? 1 : 2;
 
-    total = pf_trainer_bytes(p->model, &p->plan.train, n_examples);
+    total = pf_trainer_bytes(p->model, &p->plan.train, n_examples, 1);
     frame = p->codec->max_bytes(n);
     /* Besides the trainer: the base model, and one of: model file, checkpoint,
-     * frame. */
+     * the trained parameters, frame. */
     if (!pf_mul_size(n, 4 * (1 + states), &saved) ||
         !pf_add_size(frame, PF_UPDATE_FIXED + 1024, &frame))
         return SIZE_MAX;
+    if (frame < n * 4)
+        frame = n * 4;
     if (frame < saved && p->io.save)
         frame = saved;
     if (!pf_add_size(total, n * 4, &total) ||
@@ -220,11 +227,10 @@ enum pocketfed_status pf_part_begin_training(struct pf_participation *p,
         goto out;
     }
     st = pf_trainer_create(p->model, &p->plan.train, &p->capped, p->work.seed,
-                           &p->trainer, &p->why);
+                           NULL, &p->trainer, &p->why);
     if (st)
         goto out;
-    memcpy(pf_trainer_params(p->trainer), params,
-           pf_model_n_params(p->model) * sizeof *params);
+    pf_trainer_set_params(p->trainer, params);
     p->base = params;
     params = NULL;
     memcpy(p->held_model, p->work.base, sizeof p->held_model);
@@ -236,18 +242,23 @@ out:
     return st;
 }
 
-/* params becomes the delta, clipped to the plan's norm. Sums in double and in
+/* p->base becomes the delta, clipped to the plan's norm. Sums in double and in
  * order, so that the bits are the same everywhere. */
 static enum pocketfed_status make_delta(struct pf_participation *p)
 {
-    float *x = pf_trainer_params(p->trainer);
     size_t n = pf_model_n_params(p->model), i;
+    float *trained = malloc(n * sizeof *trained), *x = p->base;
     double norm2 = 0, norm, scale;
 
+    if (!trained)
+        return pf_fail(&p->why, POCKETFED_NO_MEMORY,
+                       "no memory for the trained parameters");
+    pf_trainer_get_params(p->trainer, trained);
     for (i = 0; i < n; i++) {
-        x[i] -= p->base[i];
+        x[i] = trained[i] - x[i];
         norm2 += (double)x[i] * (double)x[i];
     }
+    free(trained);
     norm = sqrt(norm2);
     if (!isfinite(norm))
         return pf_fail(&p->why, POCKETFED_NON_FINITE,
@@ -271,7 +282,6 @@ static void add_metric(struct pf_update *u, const char *name, double value)
 /* The frame into p->body, the delta encoded in its place. */
 static enum pocketfed_status write_frame(struct pf_participation *p)
 {
-    const float *delta = pf_trainer_params(p->trainer);
     size_t n = pf_model_n_params(p->model), at;
     struct pf_update u;
     enum pocketfed_status st;
@@ -293,7 +303,7 @@ static enum pocketfed_status write_frame(struct pf_participation *p)
     st = pf_update_begin(&p->body, &u);
     if (st == POCKETFED_OK) {
         at = p->body.len;
-        st = p->codec->encode(delta, n, p->work.seed, &p->body);
+        st = p->codec->encode(p->base, n, p->work.seed, &p->body);
         if (st == POCKETFED_OK)
             st = pf_update_section_end(&p->body, &u, 0, at);
     }

@@ -11,7 +11,8 @@ get_target_property(nn_dir pf_nn SOURCE_DIR)
 get_target_property(kernels_dir pf_kernels SOURCE_DIR)
 list(TRANSFORM nn_sources PREPEND ${nn_dir}/)
 add_library(pf_nn_double OBJECT ${nn_sources} ${kernels_dir}/kernels.c
-  ${kernels_dir}/reference.c)
+  ${kernels_dir}/reference.c ${kernels_dir}/reference_conv.c
+  ${kernels_dir}/reference_dense.c)
 target_link_libraries(pf_nn_double PRIVATE pf_build)
 target_compile_definitions(pf_nn_double PRIVATE PF_REAL_DOUBLE)
 # Also in Debug: plain loops over the larger networks take their time.

@@ -17,6 +17,7 @@ struct run {
     struct pf_idx train, test;
     struct pf_model *model;
     struct pf_trainer *trainer;
+    float *params; /* as files have them */
     struct pf_examples examples;
     struct pf_train_config config;
     unsigned threads;
@@ -51,11 +52,16 @@ static enum pocketfed_status prepare(struct run *r, struct pf_error *err)
     if (!st)
         st = idx_examples(r->model, &r->train, &r->examples, err);
     if (!st)
-        st = pf_trainer_create(r->model, &r->config, &r->examples, seed,
+        st = pf_trainer_create(r->model, &r->config, &r->examples, seed, NULL,
                                &r->trainer, err);
-    if (!st)
-        pf_model_init(r->model, seed, pf_trainer_params(r->trainer));
-    return st;
+    if (st)
+        return st;
+    r->params = malloc(pf_model_n_params(r->model) * sizeof *r->params);
+    if (!r->params)
+        return pf_fail(err, POCKETFED_NO_MEMORY, "out of memory");
+    pf_model_init(r->model, seed, r->params);
+    pf_trainer_set_params(r->trainer, r->params);
+    return POCKETFED_OK;
 }
 
 /* An epoch's worth of steps. AGAIN: more epochs to come. */
@@ -96,9 +102,10 @@ static enum pocketfed_status measure(struct run *r, uint32_t number,
                                      struct pf_error *err)
 {
     struct pf_evaluation e;
-    enum pocketfed_status st = evaluate(r->model, pf_trainer_params(r->trainer),
-                                        &r->test, r->threads, &e, err);
+    enum pocketfed_status st;
 
+    pf_trainer_get_params(r->trainer, r->params);
+    st = evaluate(r->model, r->params, &r->test, r->threads, &e, err);
     if (st)
         return st;
     r->accuracy = e.n ? (double)e.correct / (double)e.n : 0;
@@ -126,8 +133,7 @@ static enum pocketfed_status finish(struct run *r, struct pf_error *err)
 
     memset(&meta, 0, sizeof meta);
     pf_buf_init(&file, PF_MAX_MODEL_FILE);
-    st = pf_safetensors_write(r->model, pf_trainer_params(r->trainer), &meta,
-                              &file);
+    st = pf_safetensors_write(r->model, r->params, &meta, &file);
     if (st) {
         pf_fail(err, st, "the model file does not fit in memory");
         goto out;
@@ -184,6 +190,7 @@ static int train_local(struct cli *c)
     if (st)
         code = cli_fail(c, &err, "the training did not end");
     pf_trainer_free(r.trainer);
+    free(r.params);
     pf_model_free(r.model);
     pf_idx_free(&r.train);
     pf_idx_free(&r.test);

@@ -3,70 +3,154 @@
 #include <string.h>
 
 #include "arena.h"
-#include "layer.h"
 
-/* Values of all layers that a chunk may have at once: 4 MB of floats. */
-#define CHUNK_VALUES (1u << 20)
-#define CHUNK_MAX    32
+/* Values and gradients of all steps that a chunk may have at once: 16 MB of
+ * floats, which a phone has and a large cache holds. */
+#define CHUNK_VALUES (4u << 20)
+#define CHUNK_MAX    128
+/* Where each step's parameters begin in the packed block, in pf_reals. */
+#define PACKED_ALIGN 16
+/* Parameters that one task of the update takes. */
+#define UPDATE_PIECE 16384
 
-size_t pf_exec_chunk(const struct pf_model *m)
+void pf_exec_zero(pf_real *x, size_t n)
 {
-    size_t n = CHUNK_VALUES / m->activations;
+    memset(x, 0, n * sizeof *x);
+}
 
-    return n < 1 ? 1 : n > CHUNK_MAX ? CHUNK_MAX : n;
+void pf_exec_add(pf_real *to, const pf_real *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] += x[i];
+}
+
+static size_t choose_chunk(const struct pf_exec *e, size_t batch)
+{
+    size_t values = pf_shape_size(&e->m->input), n;
+
+    for (size_t i = 0; i < e->m->n_layers; i++)
+        if (e->training && e->m->layers[i].type->whole_batch)
+            return batch;
+    for (size_t i = 0; i < e->n_steps; i++)
+        values += e->steps[i].out_size * (e->training ? 2 : 1);
+    n = CHUNK_VALUES / values;
+    n = n < 1 ? 1 : n > CHUNK_MAX ? CHUNK_MAX : n;
+    return n < batch ? n : batch;
 }
 
 /* Measures when a->base is NULL. */
-static void lay_out(struct pf_exec *e, int training, struct pf_arena *a)
+static void lay_out_steps(struct pf_exec *e, struct pf_arena *a)
 {
-    const struct pf_model *m = e->m;
-    size_t scratch = m->largest * sizeof(pf_real), need;
+    for (size_t i = 0; i < e->n_steps; i++) {
+        struct pf_step *s = &e->steps[i];
 
-    e->act[0] =
-        pf_arena_take(a, e->chunk * pf_shape_size(&m->input), sizeof(pf_real));
-    for (size_t i = 0; i < m->n_layers; i++) {
-        const struct pf_layer *l = &m->layers[i];
-
-        e->act[i + 1] =
-            l->in_place ? e->act[i]
-                        : pf_arena_take(a, e->chunk * pf_shape_size(&l->out),
-                                        sizeof(pf_real));
-        e->side[i] = NULL;
-        if (l->type->side)
-            e->side[i] =
-                pf_arena_take(a, e->chunk * l->type->side(l), sizeof(uint32_t));
-        need = l->type->scratch ? l->type->scratch(l, e->k) : 0;
-        if (need > scratch)
-            scratch = need;
+        e->act[s->out] =
+            pf_arena_take(a, e->chunk * s->out_size, sizeof(pf_real));
+        s->ready = pf_arena_take(a, s->n_ready, sizeof(pf_real));
+        s->side_mem = pf_arena_take(a, e->chunk, s->side);
+        if (e->training && s->learns)
+            e->grad[s->out] =
+                pf_arena_take(a, e->chunk * s->out_size, sizeof(pf_real));
     }
-    e->grad[0] = e->grad[1] = NULL;
-    for (int i = 0; i < 2 && training; i++)
-        e->grad[i] = pf_arena_take(a, e->chunk * m->largest, sizeof(pf_real));
-    e->scratch = pf_arena_take(a, scratch, 1);
 }
 
-void pf_exec_init(struct pf_exec *e, const struct pf_model *m,
-                  const struct pf_kernels *k, int training, void *mem)
+static void lay_out(struct pf_exec *e, struct pf_arena *a)
+{
+    size_t input = pf_shape_size(&e->m->input), work = 0, more[2] = {0, 0};
+    size_t scratch = input * sizeof(pf_real); /* to turn an example */
+    unsigned workers = pf_parallel_workers(e->threads);
+
+    e->act[0] = pf_arena_take(a, e->chunk * input, sizeof(pf_real));
+    lay_out_steps(e, a);
+    for (size_t i = 0; i < e->n_steps; i++) {
+        const struct pf_step *s = &e->steps[i];
+
+        if (s->scratch > scratch)
+            scratch = s->scratch;
+        if (e->training && s->work > work)
+            work = s->work;
+        for (int j = 0; e->training && j < 2; j++)
+            if (s->wants_dx[j] && s->adds_dx[j] && s->in_size > more[j])
+                more[j] = s->in_size;
+    }
+    for (int j = 0; j < 2; j++)
+        e->more[j] = pf_arena_take(a, e->chunk * more[j], sizeof(pf_real));
+    e->work = pf_arena_take(a, work, sizeof(pf_real));
+    e->scratch_bytes = (scratch + 63) / 64 * 64;
+    e->scratch = pf_arena_take(a, workers, e->scratch_bytes);
+}
+
+size_t pf_exec_plan(struct pf_exec *e, const struct pf_model *m,
+                    const struct pf_kernels *k, const struct pf_exec_options *o)
+{
+    struct pf_arena a = {NULL, 0};
+
+    memset(e, 0, sizeof *e);
+    e->m = m;
+    e->k = k;
+    e->threads = o->threads;
+    e->training = o->training;
+    e->n_steps = pf_steps_make(m, e->steps);
+    e->chunk = choose_chunk(e, o->batch);
+    for (size_t i = 0; i < e->n_steps; i++) {
+        struct pf_step *s = &e->steps[i];
+
+        s->kind->measure(s, k, e->chunk);
+        s->at = e->n_packed;
+        e->n_packed +=
+            (s->n_packed + PACKED_ALIGN - 1) / PACKED_ALIGN * PACKED_ALIGN;
+    }
+    lay_out(e, &a);
+    return a.used;
+}
+
+void pf_exec_place(struct pf_exec *e, void *mem)
 {
     struct pf_arena a = {mem, 0};
 
-    e->m = m;
-    e->k = k;
-    e->chunk = pf_exec_chunk(m);
-    e->first = 0;
-    while (m->layers[e->first].n_dims == 0)
-        e->first++;
-    lay_out(e, training, &a);
+    lay_out(e, &a);
 }
 
-size_t pf_exec_bytes(const struct pf_model *m, const struct pf_kernels *k,
-                     int training)
+void pf_exec_pack(const struct pf_exec *e, const pf_real *canonical,
+                  pf_real *packed)
 {
-    struct pf_arena a = {NULL, 0};
-    struct pf_exec e = {.m = m, .k = k, .chunk = pf_exec_chunk(m)};
+    pf_exec_zero(packed, e->n_packed);
+    for (size_t i = 0; i < e->n_steps; i++) {
+        const struct pf_step *s = &e->steps[i];
 
-    lay_out(&e, training, &a);
-    return a.used;
+        if (s->kind->pack)
+            s->kind->pack(s, e->k, canonical + s->l->weight, packed + s->at);
+        else
+            memcpy(packed + s->at, canonical + s->l->weight,
+                   s->n_packed * sizeof *packed);
+    }
+}
+
+void pf_exec_unpack(const struct pf_exec *e, const pf_real *packed,
+                    pf_real *canonical)
+{
+    for (size_t i = 0; i < e->n_steps; i++) {
+        const struct pf_step *s = &e->steps[i];
+
+        if (s->kind->unpack)
+            s->kind->unpack(s, e->k, packed + s->at, canonical + s->l->weight);
+        else
+            memcpy(canonical + s->l->weight, packed + s->at,
+                   s->n_packed * sizeof *packed);
+    }
+}
+
+static void prepare_step(const struct pf_exec *e, const struct pf_step *s,
+                         const pf_real *packed)
+{
+    if (s->n_ready > 0)
+        s->kind->prepare(s, e->k, packed + s->at, s->ready);
+}
+
+void pf_exec_prepare(const struct pf_exec *e, const pf_real *packed)
+{
+    for (size_t i = 0; i < e->n_steps; i++)
+        prepare_step(e, &e->steps[i], packed);
 }
 
 pf_real *pf_exec_input(const struct pf_exec *e, size_t i)
@@ -75,70 +159,105 @@ pf_real *pf_exec_input(const struct pf_exec *e, size_t i)
 }
 
 /* Examples come channels first, kernels want channels last. */
-static void turn_input(struct pf_exec *e, size_t n)
+static void turn_input(const struct pf_exec *e, size_t n)
 {
     const struct pf_shape *s = &e->m->input;
     size_t size = pf_shape_size(s), hw = (size_t)s->h * s->w;
-    pf_real *x = e->act[0];
+    pf_real *x = e->act[0], *turned = pf_exec_scratch(e, 0);
 
     if (s->c == 1 || hw == 1)
         return;
     for (size_t i = 0; i < n; i++, x += size) {
-        memcpy(e->scratch, x, size * sizeof *x);
-        e->k->channels_last(1, s->c, hw, e->scratch, x);
+        memcpy(turned, x, size * sizeof *x);
+        e->k->channels_last(1, s->c, hw, turned, x);
     }
 }
 
-static void prepare(const struct pf_exec *e, size_t i, const pf_real *params,
-                    size_t n, struct pf_pass *p)
+static uint64_t ticks(const struct pf_exec *e)
 {
-    const struct pf_layer *l = &e->m->layers[i];
-
-    memset(p, 0, sizeof *p);
-    p->k = e->k;
-    p->n = n;
-    p->w = params + l->weight;
-    p->b = params + l->bias;
-    p->x = e->act[i];
-    p->y = e->act[i + 1];
-    p->side = e->side[i];
-    p->scratch = e->scratch;
+    return e->clock ? e->clock() : 0;
 }
 
-const pf_real *pf_exec_forward(struct pf_exec *e, const pf_real *params,
-                               size_t n)
+const pf_real *pf_exec_forward(struct pf_exec *e, struct pf_run *r)
 {
-    struct pf_pass p;
+    uint64_t before = ticks(e), now;
 
-    turn_input(e, n);
-    for (size_t i = 0; i < e->m->n_layers; i++) {
-        prepare(e, i, params, n, &p);
-        e->m->layers[i].type->forward(&e->m->layers[i], &p);
+    r->e = e;
+    r->dx[0] = r->dx[1] = NULL;
+    turn_input(e, r->n);
+    for (size_t i = 0; i < e->n_steps; i++) {
+        e->steps[i].kind->forward(&e->steps[i], r);
+        now = ticks(e);
+        e->ticks[i].forward += now - before;
+        before = now;
     }
     return e->act[e->m->n_layers];
 }
 
 pf_real *pf_exec_output_gradient(const struct pf_exec *e)
 {
-    return e->grad[0];
+    return e->grad[e->m->n_layers];
 }
 
-void pf_exec_backward(struct pf_exec *e, const pf_real *params, size_t n,
-                      pf_real *grads)
+static void backward_step(const struct pf_exec *e, const struct pf_step *s,
+                          struct pf_run *r)
 {
-    struct pf_pass p;
-    int at = 0; /* which of the two buffers holds the upstream gradient */
+    for (unsigned j = 0; j < 2; j++) {
+        r->dx[j] = NULL;
+        if (s->wants_dx[j])
+            r->dx[j] = s->adds_dx[j] ? e->more[j] : e->grad[s->in[j]];
+    }
+    s->kind->backward(s, r);
+    for (unsigned j = 0; j < 2; j++)
+        if (s->wants_dx[j] && s->adds_dx[j])
+            pf_exec_add(e->grad[s->in[j]], e->more[j], r->n * s->in_size);
+    if (r->update)
+        prepare_step(e, s, r->w);
+}
 
-    for (size_t i = e->m->n_layers; i-- > e->first;) {
-        const struct pf_layer *l = &e->m->layers[i];
+void pf_exec_backward(struct pf_exec *e, struct pf_run *r)
+{
+    uint64_t before = ticks(e), now;
 
-        prepare(e, i, params, n, &p);
-        p.dw = grads + l->weight;
-        p.db = grads + l->bias;
-        p.dy = e->grad[at];
-        if (!l->in_place)
-            at = !at;
-        p.dx = i > e->first ? e->grad[at] : NULL;
-        l->type->backward(l, &p);
+    for (size_t i = e->n_steps; i-- > 0;) {
+        if (!e->steps[i].learns)
+            continue;
+        backward_step(e, &e->steps[i], r);
+        now = ticks(e);
+        e->ticks[i].backward += now - before;
+        before = now;
+    }
+}
+
+struct update_job {
+    const struct pf_exec *e;
+    const struct pf_step *s;
+    const struct pf_update *u;
+    const pf_real *grads;
+};
+
+static void update_task(void *arg, unsigned i, unsigned worker)
+{
+    const struct update_job *j = arg;
+    size_t first = (size_t)i * UPDATE_PIECE, n = j->s->n_trained - first;
+    size_t at = j->s->at + first;
+
+    (void)worker;
+    j->e->k->update(j->u, at, n < UPDATE_PIECE ? n : UPDATE_PIECE,
+                    j->grads + at);
+}
+
+void pf_exec_update(const struct pf_exec *e, const struct pf_update *u,
+                    const pf_real *grads)
+{
+    struct update_job j = {e, NULL, u, grads};
+
+    for (size_t i = 0; i < e->n_steps; i++) {
+        j.s = &e->steps[i];
+        pf_parallel_run(
+            e->threads,
+            (unsigned)((j.s->n_trained + UPDATE_PIECE - 1) / UPDATE_PIECE),
+            update_task, &j);
+        prepare_step(e, j.s, u->w);
     }
 }

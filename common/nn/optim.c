@@ -4,48 +4,45 @@
 
 #include "fmath.h"
 
-static size_t sgd_state(const struct pf_train_config *c)
+enum pf_rule pf_optim_rule(const struct pf_train_config *c)
 {
-    return c->momentum > 0 ? 1 : 0;
+    if (c->optimizer == PF_ADAM)
+        return PF_RULE_ADAM;
+    if (c->optimizer == PF_ADAMW)
+        return PF_RULE_ADAMW;
+    if (!(c->momentum > 0))
+        return PF_RULE_SGD;
+    return c->nesterov ? PF_RULE_NESTEROV : PF_RULE_MOMENTUM;
 }
 
-static void sgd_step(const struct pf_train_config *c,
-                     const struct pf_kernels *k, uint64_t t, size_t n,
-                     const pf_real *grads, pf_real *params, pf_real *state)
+unsigned pf_optim_arrays(const struct pf_train_config *c)
 {
-    struct pf_sgd_step s = {(pf_real)c->lr, (pf_real)c->momentum,
-                            (pf_real)c->weight_decay};
-
-    (void)t;
-    k->sgd(&s, n, grads, params, sgd_state(c) ? state : NULL);
+    switch (pf_optim_rule(c)) {
+    case PF_RULE_SGD:
+        return 0;
+    case PF_RULE_MOMENTUM:
+    case PF_RULE_NESTEROV:
+        return 1;
+    default:
+        return 2;
+    }
 }
 
-static size_t adam_state(const struct pf_train_config *c)
-{
-    (void)c;
-    return 2;
-}
-
-static void adam_step(const struct pf_train_config *c,
-                      const struct pf_kernels *k, uint64_t t, size_t n,
-                      const pf_real *grads, pf_real *params, pf_real *state)
+void pf_optim_set(struct pf_update *u, const struct pf_train_config *c,
+                  uint64_t t, double lr)
 {
     double left1 = 1 - pf_pow(c->beta1, (double)t);
     double left2 = 1 - pf_pow(c->beta2, (double)t);
-    struct pf_adam_step s = {
-        .rate = (pf_real)(c->lr / left1),
-        .beta1 = (pf_real)c->beta1,
-        .beta2 = (pf_real)c->beta2,
-        .epsilon = (pf_real)c->epsilon,
-        .weight_decay = (pf_real)c->weight_decay,
-        .correction = (pf_real)(1 / sqrt(left2)),
-    };
 
-    k->adam(&s, n, grads, params, state, state + n);
+    u->rule = pf_optim_rule(c);
+    u->lr = (pf_real)lr;
+    u->momentum = (pf_real)c->momentum;
+    u->decay = (pf_real)c->weight_decay;
+    u->beta1 = (pf_real)c->beta1;
+    u->beta2 = (pf_real)c->beta2;
+    u->epsilon = (pf_real)c->epsilon;
+    u->rate = (pf_real)(lr / left1);
+    u->correction = (pf_real)(1 / sqrt(left2));
+    u->scale = 1;
+    u->mu = (pf_real)c->mu;
 }
-
-const struct pf_optim pf_optims[] = {
-    [PF_SGD] = {"sgd", sgd_state, sgd_step},
-    [PF_ADAM] = {"adam", adam_state, adam_step},
-};
-const char *const pf_optimizer_names[] = {"sgd", "adam", NULL};

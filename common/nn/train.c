@@ -14,114 +14,110 @@
 struct pf_trainer {
     const struct pf_model *m;
     const struct pf_examples *examples;
-    const struct pf_kernels *k;
     struct pf_train_config c;
     uint64_t seed;
     struct pf_train_position at;
     uint64_t batches;     /* in one epoch */
-    size_t n_state;       /* values */
     uint32_t order_epoch; /* of which epoch order is; UINT32_MAX: none */
     uint32_t *order;      /* NULL: as they come */
     uint32_t *labels;     /* of a chunk */
-    pf_real *params, *grads, *state;
+    int fused; /* a batch is one chunk and its gradient is not needed whole:
+                  each step of the backward pass applies the optimiser itself */
+    unsigned n_arrays; /* of optimiser state */
+    pf_real *grads;    /* packed; only when not fused */
+    pf_real *anchor, *control;
+    struct pf_update update; /* w, m and v are the trainer's own arrays */
     struct pf_exec exec;
 };
 
-void pf_train_config_default(struct pf_train_config *c)
+/* Plans t, which has m and c; the bytes of its exec, SIZE_MAX on overflow. */
+static size_t plan(struct pf_trainer *t, size_t n_examples,
+                   const struct pf_parallel *threads,
+                   const struct pf_kernels *k)
 {
-    memset(c, 0, sizeof *c);
-    c->optimizer = PF_SGD;
-    c->lr = 0.05;
-    c->beta1 = 0.9;
-    c->beta2 = 0.999;
-    c->epsilon = 1e-8;
-    c->epochs = 1;
-    c->batch = 32;
-    c->shuffle = 1;
+    struct pf_exec_options o = {t->c.batch, 1, threads};
+    size_t bytes;
+
+    if (o.batch > n_examples)
+        o.batch = n_examples ? n_examples : 1;
+    bytes = pf_exec_plan(&t->exec, t->m, k, &o);
+    t->fused = t->exec.chunk == o.batch && !(t->c.clip_norm > 0);
+    t->n_arrays = pf_optim_arrays(&t->c);
+    return bytes;
 }
 
-enum pocketfed_status pf_train_config_check(const struct pf_train_config *c,
-                                            struct pf_error *err)
-{
-    /* Comparisons are written so that NaN fails them. */
-    if (c->optimizer != PF_SGD && c->optimizer != PF_ADAM)
-        return pf_fail(err, POCKETFED_INVALID,
-                       "optimizer must be \"sgd\" or \"adam\"");
-    if (!(c->lr > 0 && c->lr <= 10))
-        return pf_fail(err, POCKETFED_INVALID,
-                       "lr is %g; it must be more than 0 and at most 10",
-                       c->lr);
-    if (!(c->momentum >= 0 && c->momentum < 1))
-        return pf_fail(err, POCKETFED_INVALID,
-                       "momentum is %g; it must be at least 0 and less than 1",
-                       c->momentum);
-    if (c->momentum > 0 && c->optimizer != PF_SGD)
-        return pf_fail(err, POCKETFED_INVALID,
-                       "momentum is %g, but only sgd has it", c->momentum);
-    if (!(c->beta1 >= 0 && c->beta1 < 1 && c->beta2 >= 0 && c->beta2 < 1))
-        return pf_fail(err, POCKETFED_INVALID,
-                       "beta1 is %g and beta2 %g; they must be at least 0 and "
-                       "less than 1",
-                       c->beta1, c->beta2);
-    if (!(c->epsilon > 0 && c->epsilon <= 1))
-        return pf_fail(err, POCKETFED_INVALID,
-                       "epsilon is %g; it must be more than 0 and at most 1",
-                       c->epsilon);
-    if (!(c->weight_decay >= 0 && c->weight_decay <= 1))
-        return pf_fail(err, POCKETFED_INVALID,
-                       "weight_decay is %g; it must be from 0 to 1",
-                       c->weight_decay);
-    if (c->epochs < 1 || c->epochs > 1000)
-        return pf_fail(err, POCKETFED_INVALID,
-                       "epochs is %u; it must be from 1 to 1000", c->epochs);
-    if (c->batch < 1 || c->batch > 4096)
-        return pf_fail(err, POCKETFED_INVALID,
-                       "batch is %u; it must be from 1 to 4096", c->batch);
-    return POCKETFED_OK;
-}
-
-/* Measures when a->base is NULL; t has m, c and k. */
+/* Measures when a->base is NULL; t is planned. */
 static void lay_out(struct pf_trainer *t, size_t n_examples, size_t exec_bytes,
                     struct pf_arena *a)
 {
-    size_t n = t->m->n_params;
+    size_t n = t->exec.n_packed;
+    struct pf_update *u = &t->update;
     void *mem;
 
     pf_arena_take(a, 1, sizeof *t);
-    t->n_state = pf_optims[t->c.optimizer].n_state(&t->c) * n;
-    t->params = pf_arena_take(a, n, sizeof(pf_real));
-    t->grads = pf_arena_take(a, n, sizeof(pf_real));
-    t->state = pf_arena_take(a, t->n_state, sizeof(pf_real));
+    u->w = pf_arena_take(a, n, sizeof(pf_real));
+    u->m = t->n_arrays > 0 ? pf_arena_take(a, n, sizeof(pf_real)) : NULL;
+    u->v = t->n_arrays > 1 ? pf_arena_take(a, n, sizeof(pf_real)) : NULL;
+    t->grads = t->fused ? NULL : pf_arena_take(a, n, sizeof(pf_real));
+    t->anchor = t->c.mu > 0 ? pf_arena_take(a, n, sizeof(pf_real)) : NULL;
+    t->control = t->c.control ? pf_arena_take(a, n, sizeof(pf_real)) : NULL;
     t->order = NULL;
     if (t->c.shuffle)
         t->order = pf_arena_take(a, n_examples, sizeof(uint32_t));
-    t->labels = pf_arena_take(a, pf_exec_chunk(t->m), sizeof(uint32_t));
+    t->labels = pf_arena_take(a, t->exec.chunk, sizeof(uint32_t));
     mem = pf_arena_take(a, exec_bytes, 1);
     if (mem)
-        pf_exec_init(&t->exec, t->m, t->k, 1, mem);
+        pf_exec_place(&t->exec, mem);
+    u->anchor = t->anchor;
 }
 
 size_t pf_trainer_bytes(const struct pf_model *m,
-                        const struct pf_train_config *c, size_t n_examples)
+                        const struct pf_train_config *c, size_t n_examples,
+                        unsigned threads)
 {
-    struct pf_arena a = {NULL, 0};
+    struct pf_parallel workers = {.n = threads};
     struct pf_trainer t = {.m = m, .c = *c};
+    struct pf_arena a = {NULL, 0};
+    const struct pf_kernels *k;
     size_t exec_bytes;
 
-    if (n_examples > UINT32_MAX || pf_kernels_get(&t.k, NULL) != POCKETFED_OK)
+    if (n_examples > UINT32_MAX || pf_kernels_get(&k, NULL) != POCKETFED_OK)
         return SIZE_MAX;
-    exec_bytes = pf_exec_bytes(m, t.k, 1);
+    exec_bytes = plan(&t, n_examples, &workers, k);
     if (exec_bytes == SIZE_MAX)
         return SIZE_MAX;
     lay_out(&t, n_examples, exec_bytes, &a);
-    return a.used;
+    return a.used == SIZE_MAX ? SIZE_MAX : a.used + 64;
 }
 
-enum pocketfed_status pf_trainer_create(const struct pf_model *m,
-                                        const struct pf_train_config *c,
-                                        const struct pf_examples *examples,
-                                        uint64_t seed, struct pf_trainer **out,
-                                        struct pf_error *err)
+/* The arena begins at the first multiple of 64, where the trainer is; what
+ * malloc gave lies before it. */
+static struct pf_trainer *take_memory(size_t bytes)
+{
+    char *block = calloc(1, bytes), *at;
+
+    if (!block)
+        return NULL;
+    at = block + 64 - (uintptr_t)block % 64;
+    memcpy(at - sizeof block, &block, sizeof block);
+    return (struct pf_trainer *)(void *)at;
+}
+
+void pf_trainer_free(struct pf_trainer *t)
+{
+    char *block;
+
+    if (!t)
+        return;
+    memcpy(&block, (char *)t - sizeof block, sizeof block);
+    free(block);
+}
+
+enum pocketfed_status
+pf_trainer_create(const struct pf_model *m, const struct pf_train_config *c,
+                  const struct pf_examples *examples, uint64_t seed,
+                  const struct pf_parallel *threads, struct pf_trainer **out,
+                  struct pf_error *err)
 {
     struct pf_arena a = {NULL, 0};
     const struct pf_kernels *k;
@@ -138,38 +134,47 @@ enum pocketfed_status pf_trainer_create(const struct pf_model *m,
         return pf_fail(err, POCKETFED_INVALID,
                        "there are %zu examples; training needs 1 to %u",
                        examples->n, UINT32_MAX);
-    bytes = pf_trainer_bytes(m, c, examples->n);
-    t = bytes == SIZE_MAX ? NULL : calloc(1, bytes);
+    bytes = pf_trainer_bytes(m, c, examples->n, pf_parallel_workers(threads));
+    t = bytes == SIZE_MAX ? NULL : take_memory(bytes);
     if (!t)
         return pf_fail(err, POCKETFED_NO_MEMORY,
                        "no memory for a trainer of %zu bytes", bytes);
     t->m = m;
     t->examples = examples;
-    t->k = k;
     t->c = *c;
     t->seed = seed;
     t->batches = (examples->n + c->batch - 1) / c->batch;
     t->order_epoch = UINT32_MAX;
     a.base = (char *)t;
-    lay_out(t, examples->n, pf_exec_bytes(m, k, 1), &a);
+    lay_out(t, examples->n, plan(t, examples->n, threads, k), &a);
     *out = t;
     return POCKETFED_OK;
 }
 
-void pf_trainer_free(struct pf_trainer *t)
+void pf_trainer_set_params(struct pf_trainer *t, const pf_real *params)
 {
-    free(t);
+    pf_exec_pack(&t->exec, params, t->update.w);
+    if (t->anchor)
+        memcpy(t->anchor, t->update.w, t->exec.n_packed * sizeof *t->anchor);
+    pf_exec_prepare(&t->exec, t->update.w);
 }
 
-pf_real *pf_trainer_params(struct pf_trainer *t)
+void pf_trainer_get_params(const struct pf_trainer *t, pf_real *params)
 {
-    return t->params;
+    pf_exec_unpack(&t->exec, t->update.w, params);
 }
 
-pf_real *pf_trainer_state(struct pf_trainer *t, size_t *n)
+size_t pf_trainer_n_state(const struct pf_trainer *t)
 {
-    *n = t->n_state;
-    return t->state;
+    return t->n_arrays * t->m->n_params;
+}
+
+void pf_trainer_get_state(const struct pf_trainer *t, pf_real *state)
+{
+    if (t->update.m)
+        pf_exec_unpack(&t->exec, t->update.m, state);
+    if (t->update.v)
+        pf_exec_unpack(&t->exec, t->update.v, state + t->m->n_params);
 }
 
 const struct pf_train_position *pf_trainer_position(const struct pf_trainer *t)
@@ -177,8 +182,25 @@ const struct pf_train_position *pf_trainer_position(const struct pf_trainer *t)
     return &t->at;
 }
 
-enum pocketfed_status pf_trainer_seek(struct pf_trainer *t,
-                                      const struct pf_train_position *p)
+struct pf_exec *pf_trainer_exec(struct pf_trainer *t)
+{
+    return &t->exec;
+}
+
+enum pocketfed_status pf_trainer_set_control(struct pf_trainer *t,
+                                             const pf_real *control)
+{
+    if (!t->control)
+        return POCKETFED_INVALID;
+    pf_exec_pack(&t->exec, control, t->control);
+    t->update.control = t->control;
+    return POCKETFED_OK;
+}
+
+enum pocketfed_status pf_trainer_resume(struct pf_trainer *t,
+                                        const struct pf_train_position *p,
+                                        const pf_real *params,
+                                        const pf_real *state)
 {
     uint64_t seen;
 
@@ -190,6 +212,12 @@ enum pocketfed_status pf_trainer_seek(struct pf_trainer *t,
         !isfinite(p->loss_sum))
         return POCKETFED_INVALID;
     t->at = *p;
+    pf_exec_pack(&t->exec, params, t->update.w);
+    pf_exec_prepare(&t->exec, t->update.w);
+    if (t->update.m)
+        pf_exec_pack(&t->exec, state, t->update.m);
+    if (t->update.v)
+        pf_exec_pack(&t->exec, state + t->m->n_params, t->update.v);
     return POCKETFED_OK;
 }
 
@@ -209,29 +237,70 @@ static enum pocketfed_status gather(struct pf_trainer *t, uint64_t first,
     return st;
 }
 
-/* grads and *loss = the gradient of the mean loss and the sum of losses of
- * examples first .. first+n of the epoch. */
-static enum pocketfed_status run_batch(struct pf_trainer *t, uint64_t first,
-                                       size_t n, double *loss)
+/* Forward and loss of examples first .. first+n of the batch of `all`; the
+ * gradient of the batch's mean loss is left for backward. NON_FINITE when the
+ * sum so far is not finite, before anything was changed. */
+static enum pocketfed_status run_forward(struct pf_trainer *t, struct pf_run *r,
+                                         size_t all, double *loss)
 {
-    struct pf_exec *e = &t->exec;
-    enum pocketfed_status st;
+    uint64_t begin = t->at.batch * t->c.batch;
+    enum pocketfed_status st = gather(t, begin + r->first, r->n);
     const pf_real *logits;
 
-    memset(t->grads, 0, t->m->n_params * sizeof *t->grads);
+    if (st != POCKETFED_OK)
+        return st;
+    logits = pf_exec_forward(&t->exec, r);
+    *loss += pf_softmax_cross_entropy(
+        logits, t->labels, r->n, pf_model_n_classes(t->m), 1.0 / (double)all,
+        pf_exec_output_gradient(&t->exec), NULL);
+    return isfinite(*loss) ? POCKETFED_OK : POCKETFED_NON_FINITE;
+}
+
+/* What the gradient is multiplied by, so that its norm is in bounds. Sums in
+ * double and in order. */
+static pf_real clip_scale(const struct pf_trainer *t)
+{
+    double squares = 0, norm;
+
+    if (!(t->c.clip_norm > 0))
+        return 1;
+    for (size_t i = 0; i < t->exec.n_packed; i++)
+        squares += (double)t->grads[i] * (double)t->grads[i];
+    norm = sqrt(squares);
+    return norm > t->c.clip_norm ? (pf_real)(t->c.clip_norm / norm) : 1;
+}
+
+/* The parameters after the next n examples, and the sum of their losses. */
+static enum pocketfed_status run_batch(struct pf_trainer *t, size_t n,
+                                       double *loss)
+{
+    struct pf_exec *e = &t->exec;
+    struct pf_run r = {.w = t->update.w};
+    struct pf_rng draw = pf_rng_make(t->seed, 0, 0, PF_RNG_DROPOUT);
+    enum pocketfed_status st;
+    double lr =
+        pf_train_rate(&t->c, t->at.step, t->batches * t->c.epochs, t->batches);
+
     *loss = 0;
-    for (size_t done = 0, part; done < n; done += part) {
-        part = n - done < e->chunk ? n - done : e->chunk;
-        st = gather(t, first + done, part);
+    r.seed = pf_rng_u64(&draw, t->at.step);
+    pf_optim_set(&t->update, &t->c, t->at.step + 1, lr);
+    if (t->fused)
+        r.update = &t->update;
+    else
+        pf_exec_zero(t->grads, e->n_packed);
+    r.grads = t->grads;
+    for (; r.first < n; r.first += r.n) {
+        r.n = n - r.first < e->chunk ? n - r.first : e->chunk;
+        st = run_forward(t, &r, n, loss);
         if (st != POCKETFED_OK)
             return st;
-        logits = pf_exec_forward(e, t->params, part);
-        *loss += pf_softmax_cross_entropy(
-            logits, t->labels, part, pf_model_n_classes(t->m), 1.0 / (double)n,
-            pf_exec_output_gradient(e), NULL);
-        pf_exec_backward(e, t->params, part, t->grads);
+        pf_exec_backward(e, &r);
     }
-    return isfinite(*loss) ? POCKETFED_OK : POCKETFED_NON_FINITE;
+    if (!t->fused) {
+        t->update.scale = clip_scale(t);
+        pf_exec_update(e, &t->update, t->grads);
+    }
+    return POCKETFED_OK;
 }
 
 static void make_order(struct pf_trainer *t)
@@ -248,7 +317,6 @@ static void make_order(struct pf_trainer *t)
 enum pocketfed_status pf_trainer_step(struct pf_trainer *t)
 {
     struct pf_train_position *at = &t->at;
-    uint64_t first = at->batch * t->c.batch;
     enum pocketfed_status st;
     double loss;
     size_t n;
@@ -256,10 +324,10 @@ enum pocketfed_status pf_trainer_step(struct pf_trainer *t)
     if (at->epoch == t->c.epochs)
         return POCKETFED_OK;
     make_order(t);
-    n = t->examples->n - (size_t)first;
+    n = t->examples->n - (size_t)at->batch * t->c.batch;
     if (n > t->c.batch)
         n = t->c.batch;
-    st = run_batch(t, first, n, &loss);
+    st = run_batch(t, n, &loss);
     if (st != POCKETFED_OK)
         return st;
     if (at->batch == 0) {
@@ -271,8 +339,6 @@ enum pocketfed_status pf_trainer_step(struct pf_trainer *t)
     at->examples += n;
     at->loss_sum += loss;
     at->loss_examples += n;
-    pf_optims[t->c.optimizer].step(&t->c, t->k, at->step, t->m->n_params,
-                                   t->grads, t->params, t->state);
     if (at->batch == t->batches) {
         at->batch = 0;
         at->epoch++;

@@ -410,7 +410,7 @@ static uint64_t device_memory(const struct pf_task *t, const struct pf_model *m)
 {
     size_t n = pf_model_n_params(m);
     size_t trainer =
-        pf_trainer_bytes(m, &t->train, (size_t)t->update.max_examples);
+        pf_trainer_bytes(m, &t->train, (size_t)t->update.max_examples, 1);
     size_t frame = pf_codec_find(t->update.codec)->max_bytes(n);
 
     if (trainer == SIZE_MAX || frame == SIZE_MAX)

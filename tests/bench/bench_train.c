@@ -95,6 +95,7 @@ static enum pocketfed_status run(const char *model,
     struct pf_trainer *t = NULL;
     struct pf_evaluation e;
     struct pf_model *m = NULL;
+    pf_real *params = NULL;
     enum pocketfed_status st;
     double start, used, best = 0, chunk;
     uint64_t seen = 0;
@@ -103,10 +104,16 @@ static enum pocketfed_status run(const char *model,
         return pf_fail(err, POCKETFED_NOT_FOUND, "no zoo model %s", model);
     st = pf_model_create(spec, strlen(spec), &m, err);
     if (st == POCKETFED_OK)
-        st = pf_trainer_create(m, c, all, 1, &t, err);
+        st = pf_trainer_create(m, c, all, 1, NULL, &t, err);
     if (st != POCKETFED_OK)
         goto out;
-    pf_model_init(m, 1, pf_trainer_params(t));
+    params = malloc(pf_model_n_params(m) * sizeof *params);
+    if (!params) {
+        st = pf_fail(err, POCKETFED_NO_MEMORY, "no memory");
+        goto out;
+    }
+    pf_model_init(m, 1, params);
+    pf_trainer_set_params(t, params);
     start = now();
     do {
         uint64_t before = pf_trainer_position(t)->examples;
@@ -119,7 +126,8 @@ static enum pocketfed_status run(const char *model,
             best = (double)(seen - before) / (used - chunk);
         used -= start;
     } while (used < seconds && st == POCKETFED_AGAIN);
-    st = pf_evaluate(m, pf_trainer_params(t), all, 0, 1000, &e, err);
+    pf_trainer_get_params(t, params);
+    st = pf_evaluate(m, params, all, 0, 1000, &e, err);
     if (st == POCKETFED_OK)
         printf("%s batch %u %s: %.0f samples/s (best 50 steps %.0f) in CPU "
                "time; %llu samples, loss %.4f, accuracy %.3f\n",
@@ -127,6 +135,7 @@ static enum pocketfed_status run(const char *model,
                (double)seen / used, best, (unsigned long long)seen,
                pf_trainer_loss(t), (double)e.correct / 1000);
 out:
+    free(params);
     pf_trainer_free(t);
     pf_model_free(m);
     return st;

@@ -57,8 +57,10 @@ static const struct {
 struct check {
     struct pf_model *m;
     struct pf_exec e;
+    struct pf_run r;
     void *mem;
-    double *params, *grads, *x;
+    double *params, *w, *grads, *x; /* w: packed, as the reference does */
+    double *gradient;               /* canonical */
     uint32_t labels[N];
 };
 
@@ -69,7 +71,12 @@ static double loss_of(struct check *c, double *gradient)
 
     for (size_t i = 0; i < N; i++)
         memcpy(pf_exec_input(&c->e, i), c->x + i * size, size * sizeof *c->x);
-    logits = pf_exec_forward(&c->e, c->params, N);
+    pf_exec_pack(&c->e, c->params, c->w);
+    pf_exec_prepare(&c->e, c->w);
+    c->r.n = N;
+    c->r.w = c->w;
+    c->r.grads = c->grads;
+    logits = pf_exec_forward(&c->e, &c->r);
     return pf_softmax_cross_entropy(logits, c->labels, N,
                                     pf_model_n_classes(c->m), 1.0 / N, gradient,
                                     NULL) /
@@ -79,6 +86,7 @@ static double loss_of(struct check *c, double *gradient)
 static void start(struct check *c, const char *spec)
 {
     struct pf_rng r = pf_rng_make(3, 0, 0, PF_RNG_TEST);
+    struct pf_exec_options o = {N, 1, NULL};
     struct pf_error err = {0};
     size_t n, inputs;
 
@@ -86,12 +94,14 @@ static void start(struct check *c, const char *spec)
         fail_msg("%s: %s", spec, err.text);
     n = pf_model_n_params(c->m);
     inputs = N * pf_shape_size(&c->m->input);
-    c->mem = malloc(pf_exec_bytes(c->m, &pf_kernels_reference, 1));
+    c->mem = malloc(pf_exec_plan(&c->e, c->m, &pf_kernels_reference, &o));
     c->params = malloc(n * sizeof *c->params);
-    c->grads = calloc(n, sizeof *c->grads);
+    c->gradient = malloc(n * sizeof *c->params);
+    c->w = malloc(c->e.n_packed * sizeof *c->w);
+    c->grads = calloc(c->e.n_packed, sizeof *c->grads);
     c->x = malloc(inputs * sizeof *c->x);
-    assert_true(c->mem && c->params && c->grads && c->x);
-    pf_exec_init(&c->e, c->m, &pf_kernels_reference, 1, c->mem);
+    assert_true(c->mem && c->params && c->gradient && c->w && c->grads && c->x);
+    pf_exec_place(&c->e, c->mem);
     for (size_t i = 0; i < n; i++)
         c->params[i] = pf_rng_double(&r, i) - 0.5;
     for (size_t i = 0; i < inputs; i++)
@@ -105,6 +115,8 @@ static void stop(struct check *c)
     pf_model_free(c->m);
     free(c->mem);
     free(c->params);
+    free(c->gradient);
+    free(c->w);
     free(c->grads);
     free(c->x);
 }
@@ -118,10 +130,11 @@ static void check_spec(const char *spec)
     start(&c, spec);
     n = pf_model_n_params(c.m);
     loss_of(&c, pf_exec_output_gradient(&c.e));
-    pf_exec_backward(&c.e, c.params, N, c.grads);
+    pf_exec_backward(&c.e, &c.r);
+    pf_exec_unpack(&c.e, c.grads, c.gradient);
     for (size_t i = 0; i < n; i++)
-        if (fabs(c.grads[i]) > largest)
-            largest = fabs(c.grads[i]);
+        if (fabs(c.gradient[i]) > largest)
+            largest = fabs(c.gradient[i]);
     assert_true(largest > 1e-3);
     for (size_t i = 0; i < n; i++) {
         double at = c.params[i], up, down, slope;
@@ -132,10 +145,10 @@ static void check_spec(const char *spec)
         down = loss_of(&c, NULL);
         c.params[i] = at;
         slope = (up - down) / (2 * STEP);
-        if (!(fabs(slope - c.grads[i]) <= 1e-7 * largest))
+        if (!(fabs(slope - c.gradient[i]) <= 1e-7 * largest))
             fail_msg("parameter %zu of %s: backward says %.10g, the "
                      "difference quotient %.10g",
-                     i, spec, c.grads[i], slope);
+                     i, spec, c.gradient[i], slope);
     }
     stop(&c);
 }
@@ -160,22 +173,22 @@ static void every_layer_type_has_the_gradient_of_its_forward(void **state)
 static void the_gradient_of_chunks_adds_up(void **state)
 {
     struct check c = {0};
-    double *twice;
+    double *once;
     size_t n;
 
     (void)state;
     start(&c, examples[0].spec);
-    n = pf_model_n_params(c.m);
-    twice = malloc(n * sizeof *twice);
-    assert_non_null(twice);
+    n = c.e.n_packed;
+    once = malloc(n * sizeof *once);
+    assert_non_null(once);
     loss_of(&c, pf_exec_output_gradient(&c.e));
-    pf_exec_backward(&c.e, c.params, N, c.grads);
-    memcpy(twice, c.grads, n * sizeof *twice);
+    pf_exec_backward(&c.e, &c.r);
+    memcpy(once, c.grads, n * sizeof *once);
     loss_of(&c, pf_exec_output_gradient(&c.e));
-    pf_exec_backward(&c.e, c.params, N, twice);
+    pf_exec_backward(&c.e, &c.r);
     for (size_t i = 0; i < n; i++)
-        assert_true(fabs(twice[i] - 2 * c.grads[i]) < 1e-12);
-    free(twice);
+        assert_true(fabs(c.grads[i] - 2 * once[i]) < 1e-12);
+    free(once);
     stop(&c);
 }
 

@@ -109,15 +109,15 @@ struct network {
     struct pf_model *m;
     struct pf_exec e;
     void *mem;
-    pf_real *params, *grads, *first, *state;
+    pf_real *params;                      /* canonical */
+    pf_real *w, *grads, *first, *m1, *m2; /* packed; first: canonical */
 };
 
-static void start(struct network *n, const struct pf_kernels *k)
+static void start(struct network *n)
 {
     size_t n_tensors, fan_in = 1;
     const struct pf_tensor *t = pf_model_tensors(n->m, &n_tensors);
 
-    pf_exec_init(&n->e, n->m, k, 1, n->mem);
     for (size_t i = 0; i < n_tensors; i++) {
         if (t[i].n_dims > 1)
             fan_in = t[i].count / t[i].dims[0];
@@ -126,13 +126,17 @@ static void start(struct network *n, const struct pf_kernels *k)
                 (pf_real)((2 * uniform(PARAMS, i, j) - 1) /
                           sqrt((double)fan_in));
     }
-    memset(n->state, 0, 2 * pf_model_n_params(n->m) * sizeof *n->state);
+    pf_exec_pack(&n->e, n->params, n->w);
+    pf_exec_prepare(&n->e, n->w);
+    pf_exec_zero(n->m1, n->e.n_packed);
+    pf_exec_zero(n->m2, n->e.n_packed);
 }
 
 static double step(struct network *n, const struct pf_train_config *c,
                    uint64_t at)
 {
-    size_t n_params = pf_model_n_params(n->m);
+    struct pf_update u = {.w = n->w, .m = n->m1, .v = n->m2};
+    struct pf_run r = {.n = BATCH, .w = n->w, .grads = n->grads};
     uint32_t labels[BATCH];
     const pf_real *logits;
     double loss;
@@ -143,15 +147,15 @@ static double step(struct network *n, const struct pf_train_config *c,
             x[j] = (pf_real)uniform(INPUTS, at, i * 784 + j);
         labels[i] = (uint32_t)((3 * i + at) % 10);
     }
-    memset(n->grads, 0, n_params * sizeof *n->grads);
-    logits = pf_exec_forward(&n->e, n->params, BATCH);
+    pf_exec_zero(n->grads, n->e.n_packed);
+    logits = pf_exec_forward(&n->e, &r);
     loss = pf_softmax_cross_entropy(logits, labels, BATCH, 10, 1.0 / BATCH,
                                     pf_exec_output_gradient(&n->e), NULL);
-    pf_exec_backward(&n->e, n->params, BATCH, n->grads);
+    pf_exec_backward(&n->e, &r);
     if (at == 0)
-        memcpy(n->first, n->grads, n_params * sizeof *n->grads);
-    pf_optims[c->optimizer].step(c, n->e.k, at + 1, n_params, n->grads,
-                                 n->params, n->state);
+        pf_exec_unpack(&n->e, n->grads, n->first);
+    pf_optim_set(&u, c, at + 1, c->lr);
+    pf_exec_update(&n->e, &u, n->grads);
     return loss / BATCH;
 }
 
@@ -178,8 +182,9 @@ static void check_model(const char *name, const struct pf_kernels *k)
     struct network n = {0};
     struct vectors v = {0};
     pf_real *after[RUNS];
+    struct pf_exec_options o = {BATCH, 1, NULL};
     char path[256];
-    size_t count;
+    size_t count, packed, bytes;
 
     assert_int_equal(pf_model_create(pf_zoo_spec(name),
                                      strlen(pf_zoo_spec(name)), &n.m, &err),
@@ -190,22 +195,27 @@ static void check_model(const char *name, const struct pf_kernels *k)
         fail_msg("%s", err.text);
     pf_reader_init(&v.in, v.bytes.data, v.bytes.len);
     count = pf_model_n_params(n.m);
-    n.mem = malloc(pf_exec_bytes(n.m, k, 1));
-    n.params = calloc((5 + RUNS) * count, sizeof *n.params);
+    bytes = pf_exec_plan(&n.e, n.m, k, &o);
+    packed = n.e.n_packed;
+    n.mem = malloc(bytes);
+    n.params = calloc((2 + RUNS) * count + 4 * packed, sizeof *n.params);
     assert_true(n.mem && n.params);
-    n.grads = n.params + count;
-    n.first = n.grads + count;
-    n.state = n.first + count;
+    pf_exec_place(&n.e, n.mem);
+    n.first = n.params + count;
+    n.w = n.first + (1 + RUNS) * count;
+    n.grads = n.w + packed;
+    n.m1 = n.grads + packed;
+    n.m2 = n.m1 + packed;
     for (int run = 0; run < RUNS; run++) {
         struct pf_train_config c;
 
-        after[run] = n.state + (size_t)(2 + run) * count;
+        after[run] = n.first + (size_t)(1 + run) * count;
         configure(&c, run);
-        start(&n, k);
+        start(&n);
         snprintf(v.what, sizeof v.what, "%s, run %d", name, run);
         for (uint64_t at = 0; at < STEPS; at++)
             assert_near(&v, step(&n, &c, at), 1, "a loss");
-        memcpy(after[run], n.params, count * sizeof *n.params);
+        pf_exec_unpack(&n.e, n.w, after[run]);
     }
     assert_tensors(&v, n.m, name, "gradient", n.first);
     assert_tensors(&v, n.m, name, sets[0], after[0]);

@@ -56,7 +56,19 @@ struct run {
     struct pf_examples all;
     struct pf_train_config c;
     struct pf_trainer *t;
+    float *params; /* as params_of gave them */
 };
+
+static size_t bytes_of(const struct run *r)
+{
+    return pf_model_n_params(r->m) * sizeof *r->params;
+}
+
+static const float *params_of(struct run *r)
+{
+    pf_trainer_get_params(r->t, r->params);
+    return r->params;
+}
 
 static void start(struct run *r)
 {
@@ -67,16 +79,20 @@ static void start(struct run *r)
     r->all.get = get;
     assert_int_equal(pf_model_create(SPEC, strlen(SPEC), &r->m, &err),
                      POCKETFED_OK);
-    if (pf_trainer_create(r->m, &r->c, &r->all, 77, &r->t, &err) !=
+    if (pf_trainer_create(r->m, &r->c, &r->all, 77, NULL, &r->t, &err) !=
         POCKETFED_OK)
         fail_msg("%s", err.text);
-    pf_model_init(r->m, 1, pf_trainer_params(r->t));
+    r->params = malloc(bytes_of(r));
+    assert_non_null(r->params);
+    pf_model_init(r->m, 1, r->params);
+    pf_trainer_set_params(r->t, r->params);
 }
 
 static void stop(struct run *r)
 {
     pf_trainer_free(r->t);
     pf_model_free(r->m);
+    free(r->params);
 }
 
 static struct run defaults(void)
@@ -106,14 +122,12 @@ static void learns_what_can_be_learnt(void **state)
     r.c.epochs = 20;
     start(&r);
     assert_true(isnan(pf_trainer_loss(r.t)));
-    assert_int_equal(
-        pf_evaluate(r.m, pf_trainer_params(r.t), &r.all, 0, N, &e, NULL),
-        POCKETFED_OK);
+    assert_int_equal(pf_evaluate(r.m, params_of(&r), &r.all, 0, N, &e, NULL),
+                     POCKETFED_OK);
     before = e.loss;
     finish(r.t);
-    assert_int_equal(
-        pf_evaluate(r.m, pf_trainer_params(r.t), &r.all, 0, N, &e, NULL),
-        POCKETFED_OK);
+    assert_int_equal(pf_evaluate(r.m, params_of(&r), &r.all, 0, N, &e, NULL),
+                     POCKETFED_OK);
     assert_int_equal(e.n, N);
     assert_int_equal(e.correct, N);
     assert_true(e.loss < before / 5);
@@ -162,8 +176,7 @@ static void the_order_is_a_function_of_seed_and_epoch(void **state)
     finish(a.t);
     finish(b.t);
     assert_memory_equal(a.s.asked, b.s.asked, 3 * N * sizeof a.s.asked[0]);
-    assert_memory_equal(pf_trainer_params(a.t), pf_trainer_params(b.t),
-                        pf_model_n_params(a.m) * sizeof(float));
+    assert_memory_equal(params_of(&a), params_of(&b), bytes_of(&a));
     stop(&a);
     stop(&b);
     a = defaults();
@@ -179,28 +192,26 @@ static void check_resume(struct run r, int after)
 {
     struct run a = r, b = r;
     struct pf_train_position at;
-    size_t n, k, floats;
+    float *state;
+    size_t n;
 
     start(&a);
     start(&b);
-    floats = pf_model_n_params(a.m);
     for (int i = 0; i < after; i++)
         pf_trainer_step(a.t);
-    memcpy(pf_trainer_params(b.t), pf_trainer_params(a.t),
-           floats * sizeof(float));
-    pf_trainer_state(a.t, &n);
-    pf_trainer_state(b.t, &k);
-    assert_int_equal(n, k);
-    if (n > 0)
-        memcpy(pf_trainer_state(b.t, &k), pf_trainer_state(a.t, &n),
-               n * sizeof(float));
+    n = pf_trainer_n_state(a.t);
+    assert_int_equal(n, pf_trainer_n_state(b.t));
+    state = calloc(n + 1, sizeof *state);
+    assert_non_null(state);
+    pf_trainer_get_state(a.t, state);
     at = *pf_trainer_position(a.t);
-    assert_int_equal(pf_trainer_seek(b.t, &at), POCKETFED_OK);
+    assert_int_equal(pf_trainer_resume(b.t, &at, params_of(&a), state),
+                     POCKETFED_OK);
+    free(state);
     assert_memory_equal(pf_trainer_position(b.t), &at, sizeof at);
     finish(a.t);
     finish(b.t);
-    assert_memory_equal(pf_trainer_params(a.t), pf_trainer_params(b.t),
-                        floats * sizeof(float));
+    assert_memory_equal(params_of(&a), params_of(&b), bytes_of(&a));
     assert_memory_equal(pf_trainer_position(b.t), pf_trainer_position(a.t),
                         sizeof at);
     assert_true(pf_trainer_loss(a.t) == pf_trainer_loss(b.t));
@@ -239,21 +250,27 @@ static void a_position_that_cannot_be_is_refused(void **state)
     good = *pf_trainer_position(r.t);
     p = good;
     p.epoch = 4;
-    assert_int_equal(pf_trainer_seek(r.t, &p), POCKETFED_INVALID);
+    assert_int_equal(pf_trainer_resume(r.t, &p, r.params, NULL),
+                     POCKETFED_INVALID);
     p = good;
     p.batch = 11;
-    assert_int_equal(pf_trainer_seek(r.t, &p), POCKETFED_INVALID);
+    assert_int_equal(pf_trainer_resume(r.t, &p, r.params, NULL),
+                     POCKETFED_INVALID);
     p = good;
     p.step++;
-    assert_int_equal(pf_trainer_seek(r.t, &p), POCKETFED_INVALID);
+    assert_int_equal(pf_trainer_resume(r.t, &p, r.params, NULL),
+                     POCKETFED_INVALID);
     p = good;
     p.examples--;
-    assert_int_equal(pf_trainer_seek(r.t, &p), POCKETFED_INVALID);
+    assert_int_equal(pf_trainer_resume(r.t, &p, r.params, NULL),
+                     POCKETFED_INVALID);
     p = good;
     p.loss_sum = (double)NAN;
-    assert_int_equal(pf_trainer_seek(r.t, &p), POCKETFED_INVALID);
+    assert_int_equal(pf_trainer_resume(r.t, &p, r.params, NULL),
+                     POCKETFED_INVALID);
     assert_memory_equal(pf_trainer_position(r.t), &good, sizeof good);
-    assert_int_equal(pf_trainer_seek(r.t, &good), POCKETFED_OK);
+    assert_int_equal(pf_trainer_resume(r.t, &good, r.params, NULL),
+                     POCKETFED_OK);
     stop(&r);
 }
 
@@ -272,14 +289,14 @@ static void a_failing_source_leaves_parameters_and_position_alone(void **state)
     assert_non_null(before);
     pf_trainer_step(r.t);
     r.s.fail_at = 7;
-    memcpy(before, pf_trainer_params(r.t), bytes);
+    memcpy(before, params_of(&r), bytes);
     at = *pf_trainer_position(r.t);
     assert_int_equal(pf_trainer_step(r.t), POCKETFED_IO);
-    assert_memory_equal(pf_trainer_params(r.t), before, bytes);
+    assert_memory_equal(params_of(&r), before, bytes);
     assert_memory_equal(pf_trainer_position(r.t), &at, sizeof at);
     finish(r.t); /* the next try succeeds, with the same result */
     finish(b.t);
-    assert_memory_equal(pf_trainer_params(r.t), pf_trainer_params(b.t), bytes);
+    assert_memory_equal(params_of(&r), params_of(&b), bytes);
     free(before);
     stop(&r);
     stop(&b);
@@ -310,9 +327,8 @@ static void a_label_without_a_class_is_refused(void **state)
     r.s.label_at = 2;
     start(&r);
     assert_int_equal(pf_trainer_step(r.t), POCKETFED_INVALID);
-    assert_int_equal(
-        pf_evaluate(r.m, pf_trainer_params(r.t), &r.all, 0, N, &e, &err),
-        POCKETFED_INVALID);
+    assert_int_equal(pf_evaluate(r.m, params_of(&r), &r.all, 0, N, &e, &err),
+                     POCKETFED_INVALID);
     assert_non_null(strstr(err.text, "example 1 is 3"));
     assert_int_equal(e.n, 5); /* untouched */
     stop(&r);
@@ -326,14 +342,14 @@ static void evaluation_of_ranges_adds_up(void **state)
     (void)state;
     start(&r);
     finish(r.t);
-    pf_evaluate(r.m, pf_trainer_params(r.t), &r.all, 0, N, &all, NULL);
-    pf_evaluate(r.m, pf_trainer_params(r.t), &r.all, 0, 13, &a, NULL);
-    pf_evaluate(r.m, pf_trainer_params(r.t), &r.all, 13, N, &b, NULL);
+    pf_evaluate(r.m, params_of(&r), &r.all, 0, N, &all, NULL);
+    pf_evaluate(r.m, params_of(&r), &r.all, 0, 13, &a, NULL);
+    pf_evaluate(r.m, params_of(&r), &r.all, 13, N, &b, NULL);
     assert_int_equal(a.n + b.n, all.n);
     assert_int_equal(a.correct + b.correct, all.correct);
     assert_true(fabs(a.loss * 13 + b.loss * (N - 13) - all.loss * N) < 1e-9);
     assert_int_equal(
-        pf_evaluate(r.m, pf_trainer_params(r.t), &r.all, 3, N + 1, &a, NULL),
+        pf_evaluate(r.m, params_of(&r), &r.all, 3, N + 1, &a, NULL),
         POCKETFED_INVALID);
     stop(&r);
 }
@@ -350,7 +366,7 @@ static void predictions_are_probabilities(void **state)
     finish(r.t);
     for (size_t i = 0; i < 6; i++) {
         get(&r.s, i, x, &label);
-        assert_int_equal(pf_predict(r.m, pf_trainer_params(r.t), x, p, NULL),
+        assert_int_equal(pf_predict(r.m, params_of(&r), x, p, NULL),
                          POCKETFED_OK);
         assert_true(fabsf(p[0] + p[1] + p[2] - 1) < 1e-5f);
         assert_true(p[label] > 0.5f);
@@ -370,17 +386,20 @@ static void memory_is_known_beforehand_and_bounded(void **state)
     pf_train_config_default(&c);
     pf_model_create(pf_zoo_spec("lenet5"), strlen(pf_zoo_spec("lenet5")), &m,
                     NULL);
-    small = pf_trainer_bytes(m, &c, 100);
-    c.batch = 4096; /* batches go through in chunks */
-    large = pf_trainer_bytes(m, &c, 100);
+    c.batch = 1000; /* batches go through in chunks */
+    small = pf_trainer_bytes(m, &c, 4000, 1);
+    c.batch = 4000;
+    large = pf_trainer_bytes(m, &c, 4000, 1);
     assert_int_equal(small, large);
-    assert_true(small > 2 * 61706 * sizeof(float) && small < (8u << 20));
+    assert_true(small > 2 * 61706 * sizeof(float) && small < (16u << 20));
     c.optimizer = PF_ADAM;
-    assert_true(pf_trainer_bytes(m, &c, 100) >
+    assert_true(pf_trainer_bytes(m, &c, 4000, 1) >
                 large + 2 * 61706 * sizeof(float) - 64);
+    assert_true(pf_trainer_bytes(m, &c, 4000, 2) >
+                pf_trainer_bytes(m, &c, 4000, 1));
     if (SIZE_MAX > UINT32_MAX)
-        assert_true(pf_trainer_bytes(m, &c, SIZE_MAX) == SIZE_MAX);
-    assert_int_equal(pf_trainer_create(m, &c, &none, 1, &t, NULL),
+        assert_true(pf_trainer_bytes(m, &c, SIZE_MAX, 1) == SIZE_MAX);
+    assert_int_equal(pf_trainer_create(m, &c, &none, 1, NULL, &t, NULL),
                      POCKETFED_INVALID);
     pf_model_free(m);
 }
