@@ -33,7 +33,3 @@ target_compile_definitions(unit_pytorch_double PRIVATE PF_REAL_DOUBLE)
 
 pf_fuzz(fuzz_spec SOURCES fuzz/fuzz_spec.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn CORPUS spec)
-
-# Built, not run: a timing means something only on a quiet machine.
-add_executable(bench_train bench/bench_train.c)
-pf_use_rooms(bench_train pf_base pf_crypto pf_kernels pf_nn)

@@ -16,10 +16,11 @@
 #include "fail.h"
 
 enum cli_type {
-    CLI_FLAG, /* no value */
-    CLI_TEXT, /* any text; names[] limits it when given */
-    CLI_INT,  /* min..max */
-    CLI_REAL, /* min..max */
+    CLI_FLAG,  /* no value */
+    CLI_TEXT,  /* any text; names[] limits it when given */
+    CLI_INT,   /* min..max */
+    CLI_REAL,  /* min..max */
+    CLI_MODEL, /* a network of the zoo, or a file: *.json, *.safetensors, a/b */
 };
 
 struct cli_option {
@@ -107,6 +108,10 @@ const char *cli_text(const struct cli *c, const char *name); /* NULL: unset */
 int cli_flag(const struct cli *c, const char *name);
 int64_t cli_int(const struct cli *c, const char *name);
 double cli_real(const struct cli *c, const char *name);
+/* 1 when that CLI_MODEL names a file. */
+int cli_is_file(const char *text);
+/* The words that the option takes, or NULL when it takes others too. */
+const char *const *cli_words(const struct cli_option *o);
 enum cli_origin cli_origin(const struct cli *c, const char *name);
 const char *cli_origin_name(enum cli_origin o);
 /* Files by XDG: $XDG_CONFIG_HOME/pocketfed/pocketfed.ini and the default

@@ -7,6 +7,7 @@
 #include "evaluate.h"
 #include "file.h"
 #include "json.h"
+#include "pool.h"
 #include "safetensors.h"
 #include "text.h"
 #include "wire.h"
@@ -110,15 +111,18 @@ static int model_eval(struct cli *c)
     struct model_file f = {0};
     struct pf_idx set = {0};
     struct pf_error err = {0};
+    struct pool *pool;
     double accuracy;
     int code = CLI_OK;
 
     if (!cli_text(c, "data"))
         return cli_usage(c, "model eval needs --data DIR");
-    if (load(c->arg[0], &f, &err) ||
+    pool = pool_open((unsigned)cli_int(c, "threads"));
+    if (!pool)
+        pf_fail(&err, POCKETFED_NO_MEMORY, "out of memory");
+    if (!pool || load(c->arg[0], &f, &err) ||
         pf_idx_load(cli_text(c, "data"), cli_text(c, "set"), &set, &err) ||
-        evaluate(f.model, f.params, &set, (unsigned)cli_int(c, "threads"), &e,
-                 &err)) {
+        evaluate(f.model, f.params, &set, pool_parallel(pool), &e, &err)) {
         code = cli_fail(c, &err, "%s was not measured", c->arg[0]);
         goto out;
     }
@@ -132,6 +136,7 @@ static int model_eval(struct cli *c)
         cli_out("accuracy %.4f (%llu of %llu), loss %.4f\n", accuracy,
                 (unsigned long long)e.correct, (unsigned long long)e.n, e.loss);
 out:
+    pool_close(pool);
     pf_idx_free(&set);
     unload(&f);
     return code;
@@ -144,7 +149,7 @@ static const struct cli_option eval_options[] = {
     {"data", 'd', CLI_TEXT, "DIR", NULL, 0, 0, NULL,
      "folder with the IDX files"},
     {"set", 0, CLI_TEXT, "SET", "t10k", 0, 0,
-     (const char *const[]){"t10k", "train", NULL}, "which of them"},
+     (const char *const[]){"t10k", "train", NULL}, "which of the two"},
     {"threads", 't', CLI_INT, "N", "2", 1, 64, NULL, "threads"},
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, NULL, NULL},
 };

@@ -1,23 +1,8 @@
 #include "evaluate.h"
 
-#include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
-
-/* Sums are made per chunk and added in order, so that the loss is the same
- * for any number of threads. */
-#define CHUNK 500
-
-struct work {
-    const struct pf_model *model;
-    const float *params;
-    struct pf_examples examples;
-    struct pf_evaluation *chunk;
-    size_t n_chunks, next;
-    pthread_mutex_t lock;
-    enum pocketfed_status status;
-    struct pf_error err;
-};
+/* Examples that go through the network together: enough for all threads, few
+ * enough for the caches. */
+#define BATCH 128
 
 static enum pocketfed_status get(void *ctx, size_t i, float *x, uint32_t *label)
 {
@@ -50,77 +35,20 @@ enum pocketfed_status idx_examples(const struct pf_model *m,
     return POCKETFED_OK;
 }
 
-static void *run(void *arg)
-{
-    struct work *w = arg;
-
-    for (;;) {
-        enum pocketfed_status st;
-        struct pf_error err = {0};
-        size_t i, end;
-
-        pthread_mutex_lock(&w->lock);
-        i = w->status ? w->n_chunks : w->next++;
-        pthread_mutex_unlock(&w->lock);
-        if (i >= w->n_chunks)
-            return NULL;
-        end = (i + 1) * CHUNK < w->examples.n ? (i + 1) * CHUNK : w->examples.n;
-        st = pf_evaluate(w->model, w->params, &w->examples, i * CHUNK, end,
-                         &w->chunk[i], &err);
-        if (st) {
-            pthread_mutex_lock(&w->lock);
-            w->status = st;
-            w->err = err;
-            pthread_mutex_unlock(&w->lock);
-        }
-    }
-}
-
-static void add_up(const struct work *w, struct pf_evaluation *out)
-{
-    memset(out, 0, sizeof *out);
-    for (size_t i = 0; i < w->n_chunks; i++) {
-        out->n += w->chunk[i].n;
-        out->correct += w->chunk[i].correct;
-        out->loss += w->chunk[i].loss * (double)w->chunk[i].n;
-    }
-    out->loss = out->n ? out->loss / (double)out->n : 0;
-}
-
 enum pocketfed_status evaluate(const struct pf_model *m, const float *params,
-                               const struct pf_idx *set, unsigned threads,
+                               const struct pf_idx *set,
+                               const struct pf_parallel *threads,
                                struct pf_evaluation *out, struct pf_error *err)
 {
+    struct pf_examples examples;
+    struct pf_infer *f = NULL;
     enum pocketfed_status st;
-    pthread_t thread[64];
-    unsigned n = 0;
-    struct work w;
 
-    memset(&w, 0, sizeof w);
-    st = idx_examples(m, set, &w.examples, err);
-    if (st)
-        return st;
-    w.model = m;
-    w.params = params;
-    w.n_chunks = (w.examples.n + CHUNK - 1) / CHUNK;
-    w.chunk = calloc(w.n_chunks + 1, sizeof *w.chunk);
-    if (!w.chunk)
-        return pf_fail(err, POCKETFED_NO_MEMORY, "out of memory");
-    pthread_mutex_init(&w.lock, NULL);
-    /* A thread that cannot be had is no failure: the others do its work. */
-    while (n + 1 < threads && n < 64 &&
-           pthread_create(&thread[n], NULL, run, &w) == 0)
-        n++;
-    run(&w);
-    while (n)
-        pthread_join(thread[--n], NULL);
-    pthread_mutex_destroy(&w.lock);
-    if (w.status) {
-        if (err)
-            *err = w.err;
-    } else {
-        add_up(&w, out);
-    }
-    free(w.chunk);
-    return w.status;
+    st = idx_examples(m, set, &examples, err);
+    if (!st)
+        st = pf_infer_open(m, params, BATCH, threads, &f, err);
+    if (!st)
+        st = pf_infer_evaluate(f, &examples, 0, examples.n, out, err);
+    pf_infer_close(f);
+    return st;
 }

@@ -12,9 +12,10 @@ enum pocketfed_status idx_examples(const struct pf_model *m,
                                    const struct pf_idx *set,
                                    struct pf_examples *out,
                                    struct pf_error *err);
-/* Over all of the set; `threads` >= 1. The sums do not depend on it. */
+/* Over all of the set, on those threads. The sums do not depend on them. */
 enum pocketfed_status evaluate(const struct pf_model *m, const float *params,
-                               const struct pf_idx *set, unsigned threads,
+                               const struct pf_idx *set,
+                               const struct pf_parallel *threads,
                                struct pf_evaluation *out, struct pf_error *err);
 
 #endif

@@ -62,6 +62,22 @@ void cli_help_overview(FILE *out, const char *group)
     fputs("\nEvery command takes --json and -h.\n", out);
 }
 
+/* What it does and, when it takes certain words, which. */
+static void print_help(FILE *out, const struct cli_option *o)
+{
+    const char *const *w = cli_words(o);
+
+    fputs(o->help, out);
+    for (size_t i = 0; w && w[i]; i++)
+        fprintf(out, "%s%s",
+                i == 0                             ? ": "
+                : w[i + 1] || o->type == CLI_MODEL ? ", "
+                                                   : " or ",
+                w[i]);
+    if (o->type == CLI_MODEL)
+        fputs(" or a spec file (*.json)", out);
+}
+
 static void print_options(FILE *out, const struct cli_option *o)
 {
     for (; o && o->name; o++) {
@@ -73,7 +89,8 @@ static void print_options(FILE *out, const struct cli_option *o)
         else
             snprintf(left, sizeof left, "    --%s%s%s", o->name,
                      o->value ? " " : "", o->value ? o->value : "");
-        fprintf(out, "  %-24s %s", left, o->help);
+        fprintf(out, "  %-24s ", left);
+        print_help(out, o);
         if (o->preset)
             fprintf(out, " [%s]", o->preset);
         fputc('\n', out);
@@ -99,7 +116,9 @@ static void markdown_options(FILE *out, const struct cli_option *o)
                 o->value ? o->value : "");
         if (o->letter)
             fprintf(out, ", `-%c`", o->letter);
-        fprintf(out, " | %s | %s |\n", o->help, o->preset ? o->preset : "");
+        fputs(" | ", out);
+        print_help(out, o);
+        fprintf(out, " | %s |\n", o->preset ? o->preset : "");
     }
 }
 

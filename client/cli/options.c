@@ -7,13 +7,16 @@
 #include <string.h>
 
 #include "file.h"
+#include "model.h"
 #include "text.h"
+
+#define WHY 400 /* holds a list of words */
 
 /* The INI file is read once; only keys that the present command knows are
  * taken from it, but every key must be known to some command. */
 struct ini_context {
     struct cli *cli;
-    char problem[256];
+    char problem[WHY + 80];
 };
 
 const struct cli_option cli_common_options[] = {
@@ -21,7 +24,7 @@ const struct cli_option cli_common_options[] = {
      "print results (and failures) as JSON on stdout"},
     {"color", 0, CLI_TEXT, "WHEN", "auto", 0, 0,
      (const char *const[]){"auto", "always", "never", NULL},
-     "colour: auto, always or never (also NO_COLOR)"},
+     "colour, also by NO_COLOR"},
     {"help", 'h', CLI_FLAG, NULL, NULL, 0, 0, NULL, "show this help"},
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, NULL, NULL},
 };
@@ -79,25 +82,41 @@ static const struct cli_value *find(const struct cli *c, const char *name)
     return NULL;
 }
 
+int cli_is_file(const char *text)
+{
+    const char *dot = strrchr(text, '.');
+
+    return strchr(text, '/') ||
+           (dot && (!strcmp(dot, ".json") || !strcmp(dot, ".safetensors")));
+}
+
+const char *const *cli_words(const struct cli_option *o)
+{
+    return o->type == CLI_MODEL ? pf_zoo_names() : o->names;
+}
+
 /* Why `text` is no value of the option, or NULL when it is one. */
 static const char *bad_value(const struct cli_option *o, const char *text,
                              char *why, size_t cap)
 {
+    const char *const *words = cli_words(o);
     int64_t i;
     double d;
 
-    if (o->type == CLI_FLAG)
+    if (o->type == CLI_FLAG || (o->type == CLI_MODEL && cli_is_file(text)))
         return NULL;
-    if (o->names) {
-        const char *near = pf_nearest(text, o->names);
+    if (words) {
+        const char *near = pf_nearest(text, words);
         int n = snprintf(why, cap, "\"%s\" is not one of:", text);
 
-        for (const char *const *w = o->names; *w; w++) {
+        for (const char *const *w = words; *w; w++) {
             if (!strcmp(*w, text))
                 return NULL;
             if (n > 0 && (size_t)n < cap)
                 n += snprintf(why + n, cap - (size_t)n, " %s", *w);
         }
+        if (o->type == CLI_MODEL && n > 0 && (size_t)n < cap)
+            n += snprintf(why + n, cap - (size_t)n, ", nor a file *.json");
         if (near && n > 0 && (size_t)n < cap)
             snprintf(why + n, cap - (size_t)n, "; did you mean %s?", near);
         return why;
@@ -157,7 +176,7 @@ static int ini_row(void *user, const char *section, const char *name,
 {
     struct ini_context *ctx = user;
     struct cli_value *v;
-    char why[160];
+    char why[WHY];
     size_t at;
 
     if (ctx->problem[0])
@@ -232,7 +251,7 @@ out:
 static int read_environment(struct cli *c)
 {
     for (unsigned i = 0; i < c->n_values; i++) {
-        char name[64] = "POCKETFED_", why[160];
+        char name[64] = "POCKETFED_", why[WHY];
         size_t n = strlen(name);
         const char *text;
 
@@ -276,7 +295,7 @@ static int unknown_option(const struct cli *c, const char *given)
 static int take(struct cli *c, unsigned i, const char *text)
 {
     struct cli_value *v = &c->value[i];
-    char why[200];
+    char why[WHY];
 
     if (v->option->type == CLI_FLAG)
         text = "1";
