@@ -28,16 +28,22 @@ static int version(const struct cli *c)
 {
     const struct pf_kernels *k = NULL;
     struct pf_error err = {0};
+    struct pf_buf names;
 
     if (pf_kernels_get(&k, &err))
         return cli_fail(c, &err, "no kernels can be chosen");
+    pf_buf_init(&names, 1024);
+    for (const char *const *n = pf_kernels_names(); *n; n++)
+        pf_buf_addf(&names, "%s%s%s%s", names.len ? ", " : "",
+                    c->json ? "\"" : "", *n, c->json ? "\"" : "");
     if (c->json)
-        cli_out("{\"version\":\"%s\",\"kernels\":\"%s\",\"libraries\":"
-                "\"%s\"}\n",
-                POCKETFED_VERSION, k->name, curl_version());
+        cli_out("{\"version\":\"%s\",\"kernels\":\"%s\",\"families\":[%s],"
+                "\"libraries\":\"%s\"}\n",
+                POCKETFED_VERSION, k->name, pf_buf_str(&names), curl_version());
     else
-        cli_out("pocketfed %s\nkernels: %s\n%s\n", POCKETFED_VERSION, k->name,
-                curl_version());
+        cli_out("pocketfed %s\nkernels: %s (this machine runs %s)\n%s\n",
+                POCKETFED_VERSION, k->name, pf_buf_str(&names), curl_version());
+    pf_buf_free(&names);
     return CLI_OK;
 }
 

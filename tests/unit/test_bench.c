@@ -261,6 +261,22 @@ static void a_training_tells_each_epoch_and_its_sum(void **state)
     says(&r.out, "[##########] epoch 3 of 3: train loss ");
 }
 
+static void the_version_says_which_kernels_compute(void **state)
+{
+    (void)state;
+    assert_int_equal(setenv("POCKETFED_KERNELS", "reference", 1), 0);
+    PF_CLI(&r, "--version");
+    assert_int_equal(r.code, 0);
+    says(&r.out, "\nkernels: reference (this machine runs ");
+    PF_CLI(&r, "--version", "--json");
+    says(&r.out, "\"kernels\":\"reference\",\"families\":[\"");
+    assert_int_equal(setenv("POCKETFED_KERNELS", "referense", 1), 0);
+    PF_CLI(&r, "--version");
+    assert_int_equal(unsetenv("POCKETFED_KERNELS"), 0);
+    assert_int_equal(r.code, 78);
+    says(&r.err, "set it to reference");
+}
+
 /* ---- mistakes ---- */
 
 static void a_wrong_value_is_answered_with_what_is_taken(void **state)
@@ -317,6 +333,7 @@ int main(void)
         T(inference_is_timed_by_the_batch),
         T(the_model_does_not_depend_on_the_threads),
         T(a_training_tells_each_epoch_and_its_sum),
+        T(the_version_says_which_kernels_compute),
         T(a_wrong_value_is_answered_with_what_is_taken),
         T(a_wrong_spec_file_is_refused_by_its_place),
     };
