@@ -76,7 +76,9 @@ void bench_steps_look(struct bench_steps *b, const struct pf_exec *e, size_t n)
 
         x = share_not_zero(e->act[s->in[0]], n * s->in_size);
         to->density += x;
-        if (is_dense(s))
+        if (is_dense(s) && s->wants_dx[0] && !s->dense.zero_is_dead)
+            to->executed += macs * x + (to->dense - macs);
+        else if (is_dense(s))
             to->executed += to->dense * x;
         else if (is_conv(s))
             to->executed += macs + (to->dense - macs) * share_alive(e, s, n);

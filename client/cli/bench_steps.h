@@ -4,7 +4,8 @@
  * layers' formulas say: a forward pass, the gradient by the weights and, where
  * something before the layer learns, the gradient by the input.  "Executed" are
  * those of them that have no zero factor where the kernels look for zeros:
- *   dense layers    by their input, in all three products;
+ *   dense layers    by their input: forward, and backward too when nobody
+ *                   wants the input's gradient where the input is zero;
  *   convolutions    by the gradient that comes back through the activation and
  *                   the pool, in both gradients.
  * The shares of zeros are those found in the values of the last chunk of every
