@@ -62,7 +62,11 @@ endfunction()
 # contains; that list is the documentation of what is in it.
 function(pf_use_rooms target)
   foreach(room IN LISTS ARGN)
-    target_sources(${target} PRIVATE $<TARGET_OBJECTS:${room}>)
+    # PF_PARTS: objects of the room that are compiled with flags of their own.
+    get_property(parts TARGET ${room} PROPERTY PF_PARTS)
+    foreach(part IN ITEMS ${room} ${parts})
+      target_sources(${target} PRIVATE $<TARGET_OBJECTS:${part}>)
+    endforeach()
     target_include_directories(${target} PRIVATE
       $<TARGET_PROPERTY:${room},INTERFACE_INCLUDE_DIRECTORIES>)
     get_property(libs TARGET ${room} PROPERTY PF_LIBS)

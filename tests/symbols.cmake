@@ -4,7 +4,10 @@ execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=libm.so.6
 set(objects)
 foreach(room pf_base pf_crypto pf_kernels pf_nn pf_data pf_codec pf_formats pf_round)
   if(TARGET ${room})
-    list(APPEND objects $<TARGET_OBJECTS:${room}>)
+    get_property(parts TARGET ${room} PROPERTY PF_PARTS)
+    foreach(part IN ITEMS ${room} ${parts})
+      list(APPEND objects $<TARGET_OBJECTS:${part}>)
+    endforeach()
   endif()
 endforeach()
 add_test(NAME lint_symbols COMMAND sh ${CMAKE_SOURCE_DIR}/tests/check/symbols.sh

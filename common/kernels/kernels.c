@@ -4,23 +4,67 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Best first; pf_kernels_names must list them in the same order. */
-static const struct pf_kernels *const families[] = {
-    &pf_kernels_reference,
-};
-static const char *const family_names[] = {"reference", NULL};
+#ifdef PF_REAL_DOUBLE
+#define PF_FAMILIES(X) /* vectors are of floats */
+#else
+#include "families.h"
+#endif
+
+#define X(isa) extern const struct pf_kernels pf_kernels_##isa;
+PF_FAMILIES(X)
+#undef X
+
+/* Best first. */
+#define X(isa) &pf_kernels_##isa,
+static const struct pf_kernels *const families[] = {PF_FAMILIES(X) &
+                                                    pf_kernels_reference};
+#undef X
+#define X(isa) #isa,
+static const char *const family_names[] = {PF_FAMILIES(X) "reference", NULL};
+#undef X
+enum { N_FAMILIES = sizeof families / sizeof *families };
+
+/* Where one family runs all that follow do: see CMakeLists.txt. */
+static size_t best_here(void)
+{
+    size_t i = 0;
+
+    while (!families[i]->runs_here())
+        i++;
+    return i;
+}
 
 const char *const *pf_kernels_names(void)
 {
-    return family_names;
+    return family_names + best_here();
 }
 
 const struct pf_kernels *pf_kernels_find(const char *name)
 {
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+    for (size_t i = best_here(); i < N_FAMILIES; i++)
         if (strcmp(families[i]->name, name) == 0)
             return families[i];
     return NULL;
+}
+
+/* Says what is wrong with the name, and which ones would do. */
+static enum pocketfed_status refuse(const char *name, struct pf_error *err)
+{
+    const char *what = "names no kernel family";
+    char list[64] = "";
+
+    for (size_t i = 0; i < N_FAMILIES; i++)
+        if (strcmp(family_names[i], name) == 0)
+            what = "names kernels that this processor cannot run";
+    for (size_t i = best_here(); i < N_FAMILIES; i++) {
+        strncat(list, family_names[i], sizeof list - strlen(list) - 1);
+        if (i + 1 < N_FAMILIES)
+            strncat(list, i + 2 < N_FAMILIES ? ", " : " or ",
+                    sizeof list - strlen(list) - 1);
+    }
+    pf_fail(err, POCKETFED_CONFIG, "POCKETFED_KERNELS %s: %.40s", what, name);
+    pf_hint(err, "unset it, or set it to %s", list);
+    return POCKETFED_CONFIG;
 }
 
 enum pocketfed_status pf_kernels_get(const struct pf_kernels **out,
@@ -30,19 +74,13 @@ enum pocketfed_status pf_kernels_get(const struct pf_kernels **out,
      * that two first calls at once do no harm. */
     static const struct pf_kernels *_Atomic chosen;
     const struct pf_kernels *k = atomic_load(&chosen);
-    const char *name, *near;
+    const char *name;
 
     if (!k) {
         name = getenv("POCKETFED_KERNELS");
-        k = name && *name ? pf_kernels_find(name) : families[0];
-        if (!k) {
-            pf_fail(err, POCKETFED_CONFIG,
-                    "POCKETFED_KERNELS names no kernel family: %.40s", name);
-            near = pf_nearest(name, family_names);
-            pf_hint(err, "unset it, or set it to %s",
-                    near ? near : "reference");
-            return POCKETFED_CONFIG;
-        }
+        k = name && *name ? pf_kernels_find(name) : families[best_here()];
+        if (!k)
+            return refuse(name, err);
         atomic_store(&chosen, k);
     }
     *out = k;

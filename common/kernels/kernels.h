@@ -2,9 +2,9 @@
  *
  * One X-macro list declares every kernel; each family (plain loops, the vector
  * sources compiled for one instruction set) fills one struct pf_kernels and is
- * one row in kernels.c.  pf_kernels_get() chooses once, by POCKETFED_KERNELS or
- * by what this processor has.  Every family is compared with `reference` by a
- * test that walks this list.
+ * one row in CMakeLists.txt.  pf_kernels_get() chooses once, by
+ * POCKETFED_KERNELS or by what this processor has.  Every family is compared
+ * with `reference` by a test that walks this list.
  *
  * Activations of n examples are [n][h][w][c], channels last and without gaps.
  * Weights travel in files in the canonical order (conv OIHW, dense [out][in]);
@@ -140,9 +140,7 @@ struct pf_update {
  */
 #define PF_DENSE_ROWS 8
 
-#define PF_KERNELS(X)                                                          \
-    X(update, void,                                                            \
-      (const struct pf_update *u, size_t at, size_t count, const pf_real *g))  \
+#define PF_CONV_KERNELS(X)                                                     \
     X(conv_size, size_t, (const struct pf_conv *s))                            \
     X(conv_pack, void,                                                         \
       (const struct pf_conv *s, const pf_real *w, const pf_real *b,            \
@@ -164,7 +162,9 @@ struct pf_update {
        const pf_real *packed, const pf_real *ready, const pf_real *y,          \
        const uint8_t *side, const pf_real *dy, pf_real *dx, pf_real *grad,     \
        void *scratch))                                                         \
-    X(conv_method, const char *, (const struct pf_conv *s))                    \
+    X(conv_method, const char *, (const struct pf_conv *s))
+
+#define PF_DENSE_KERNELS(X)                                                    \
     X(dense_size, size_t, (const struct pf_dense *s))                          \
     X(dense_bias, size_t, (const struct pf_dense *s))                          \
     X(dense_pack, void,                                                        \
@@ -186,7 +186,11 @@ struct pf_update {
        const pf_real *x, const pf_real *turned, const pf_real *packed,         \
        const struct pf_update *update, size_t at, pf_real *grad, pf_real *dx,  \
        void *scratch))                                                         \
-    X(dense_method, const char *, (const struct pf_dense *s))                  \
+    X(dense_method, const char *, (const struct pf_dense *s))
+
+#define PF_VALUE_KERNELS(X)                                                    \
+    X(update, void,                                                            \
+      (const struct pf_update *u, size_t at, size_t count, const pf_real *g))  \
     X(pool_forward, void,                                                      \
       (const struct pf_pool *s, size_t n, const pf_real *x, pf_real *y,        \
        uint32_t *where))                                                       \
@@ -201,6 +205,9 @@ struct pf_update {
     X(channels_last, void,                                                     \
       (size_t n, size_t c, size_t hw, const pf_real *x, pf_real *y))           \
     X(peak, uint64_t, (uint64_t rounds, pf_real *x))
+
+#define PF_KERNELS(X)                                                          \
+    PF_CONV_KERNELS(X) PF_DENSE_KERNELS(X) PF_VALUE_KERNELS(X)
 
 struct pf_kernels {
     const char *name;
