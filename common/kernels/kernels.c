@@ -47,22 +47,20 @@ const struct pf_kernels *pf_kernels_find(const char *name)
     return NULL;
 }
 
-/* Says what is wrong with the name, and which ones would do. */
+/* Says which names would do. */
 static enum pocketfed_status refuse(const char *name, struct pf_error *err)
 {
-    const char *what = "names no kernel family";
     char list[64] = "";
 
-    for (size_t i = 0; i < N_FAMILIES; i++)
-        if (strcmp(family_names[i], name) == 0)
-            what = "names kernels that this processor cannot run";
     for (size_t i = best_here(); i < N_FAMILIES; i++) {
         strncat(list, family_names[i], sizeof list - strlen(list) - 1);
         if (i + 1 < N_FAMILIES)
             strncat(list, i + 2 < N_FAMILIES ? ", " : " or ",
                     sizeof list - strlen(list) - 1);
     }
-    pf_fail(err, POCKETFED_CONFIG, "POCKETFED_KERNELS %s: %.40s", what, name);
+    pf_fail(err, POCKETFED_CONFIG,
+            "POCKETFED_KERNELS names no kernel family that runs here: %.40s",
+            name);
     pf_hint(err, "unset it, or set it to %s", list);
     return POCKETFED_CONFIG;
 }
