@@ -179,7 +179,7 @@ void check_conv_backward(struct trial *t)
     t->k->conv_pack(&c.s, c.w, c.b, again);
     t->k->conv_backward(&c.s, c.n, c.x, c.packed[1], c.ready[1], c.y[1],
                         c.side[1], dy, NULL, again, c.scratch[1]);
-    assert_memory_equal(again, grad[1], size * sizeof *again);
+    trial_close(t, again, grad[1], size, terms);
     one = trial_empty(t, c.in);
     for (size_t i = 0; i < c.n; i++) {
         t->k->conv_backward(&c.s, 1, c.x + i * c.in, c.packed[1], c.ready[1],
