@@ -141,9 +141,9 @@ static double step(struct network *n, const struct pf_train_config *c,
     const pf_real *logits;
     double loss;
 
-    for (uint64_t i = 0; i < BATCH; i++) {
+    for (size_t i = 0; i < BATCH; i++) {
         pf_real *x = pf_exec_input(&n->e, i);
-        for (uint64_t j = 0; j < 784; j++)
+        for (size_t j = 0; j < 784; j++)
             x[j] = (pf_real)uniform(INPUTS, at, i * 784 + j);
         labels[i] = (uint32_t)((3 * i + at) % 10);
     }
