@@ -65,6 +65,7 @@ BEGIN {
     }
     homes["pocketfed/status.h"] = " common/base"
     homes["pocketfed/client.h"] = " client"
+    homes["families.h"] = " common/kernels" # made by CMake
 }
 /^[ \t]*#[ \t]*include[ \t]*[<"]/ {
     name = $0
