@@ -1,0 +1,51 @@
+/* isa_fma128.h - 128 bits with FMA on x86-64: NEON's width, to compare counts
+ * of instructions with. Built with POCKETFED_FMA128 only. */
+#include <immintrin.h>
+
+#define LANES     4
+#define REGISTERS 16
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef uint32_t ivec __attribute__((vector_size(4 * LANES)));
+
+ALWAYS_INLINE vec fma_(vec a, vec b, vec c)
+{
+    return (vec)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
+}
+
+ALWAYS_INLINE vec vmax(vec a, vec b)
+{
+    return (vec)_mm_max_ps((__m128)a, (__m128)b);
+}
+
+ALWAYS_INLINE vec vsqrt(vec a)
+{
+    return (vec)_mm_sqrt_ps((__m128)a);
+}
+
+ALWAYS_INLINE uint32_t bits_of(ivec mask)
+{
+    return (uint32_t)_mm_movemask_ps((__m128)mask);
+}
+
+/* No compress instruction: a loop over the set bits. */
+ALWAYS_INLINE size_t compress(float *to, vec v, uint32_t bits)
+{
+    size_t n = 0;
+
+    for (int l = 0; l < LANES; l++) {
+        to[n] = v[l];
+        n += bits >> l & 1;
+    }
+    return n;
+}
+
+ALWAYS_INLINE size_t compress_u32(uint32_t *to, ivec v, uint32_t bits)
+{
+    size_t n = 0;
+
+    for (int l = 0; l < LANES; l++) {
+        to[n] = v[l];
+        n += bits >> l & 1;
+    }
+    return n;
+}
