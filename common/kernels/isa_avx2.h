@@ -1,7 +1,7 @@
 /* isa_avx2.h - 256 bits with FMA (x86-64-v3). */
 #include <immintrin.h>
 
-#define LANES 8
+#define LANES     8
 #define REGISTERS 16
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef uint32_t ivec __attribute__((vector_size(4 * LANES)));
@@ -46,9 +46,30 @@ ALWAYS_INLINE size_t compress(float *to, vec v, uint32_t bits)
 
 ALWAYS_INLINE size_t compress_u32(uint32_t *to, ivec v, uint32_t bits)
 {
-    ivec r = (ivec)_mm256_permutevar8x32_epi32((__m256i)v,
-                                               compress_order(bits));
+    ivec r =
+        (ivec)_mm256_permutevar8x32_epi32((__m256i)v, compress_order(bits));
 
     memcpy(to, &r, sizeof r);
     return (size_t)__builtin_popcount(bits);
+}
+
+/* Within each 128 bits: a0 b0 a1 b1, a2 b2 a3 b3; a0 a1 b0 b1, a2 a3 b2 b3. */
+ALWAYS_INLINE vec unpack_low(vec a, vec b)
+{
+    return (vec)_mm256_unpacklo_ps((__m256)a, (__m256)b);
+}
+
+ALWAYS_INLINE vec unpack_high(vec a, vec b)
+{
+    return (vec)_mm256_unpackhi_ps((__m256)a, (__m256)b);
+}
+
+ALWAYS_INLINE vec pair_low(vec a, vec b)
+{
+    return (vec)_mm256_shuffle_ps((__m256)a, (__m256)b, 0x44);
+}
+
+ALWAYS_INLINE vec pair_high(vec a, vec b)
+{
+    return (vec)_mm256_shuffle_ps((__m256)a, (__m256)b, 0xee);
 }

@@ -1,7 +1,7 @@
 /* isa_avx512.h - 512 bits: AVX-512 F, BW, DQ and VL (x86-64-v4). */
 #include <immintrin.h>
 
-#define LANES 16
+#define LANES     16
 #define REGISTERS 32
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef uint32_t ivec __attribute__((vector_size(4 * LANES)));
@@ -41,4 +41,25 @@ ALWAYS_INLINE size_t compress_u32(uint32_t *to, ivec v, uint32_t bits)
 
     memcpy(to, &r, sizeof r);
     return (size_t)__builtin_popcount(bits);
+}
+
+/* Within each 128 bits: a0 b0 a1 b1, a2 b2 a3 b3; a0 a1 b0 b1, a2 a3 b2 b3. */
+ALWAYS_INLINE vec unpack_low(vec a, vec b)
+{
+    return (vec)_mm512_unpacklo_ps((__m512)a, (__m512)b);
+}
+
+ALWAYS_INLINE vec unpack_high(vec a, vec b)
+{
+    return (vec)_mm512_unpackhi_ps((__m512)a, (__m512)b);
+}
+
+ALWAYS_INLINE vec pair_low(vec a, vec b)
+{
+    return (vec)_mm512_shuffle_ps((__m512)a, (__m512)b, 0x44);
+}
+
+ALWAYS_INLINE vec pair_high(vec a, vec b)
+{
+    return (vec)_mm512_shuffle_ps((__m512)a, (__m512)b, 0xee);
 }

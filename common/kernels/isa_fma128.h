@@ -49,3 +49,24 @@ ALWAYS_INLINE size_t compress_u32(uint32_t *to, ivec v, uint32_t bits)
     }
     return n;
 }
+
+/* Within each 128 bits: a0 b0 a1 b1, a2 b2 a3 b3; a0 a1 b0 b1, a2 a3 b2 b3. */
+ALWAYS_INLINE vec unpack_low(vec a, vec b)
+{
+    return (vec)_mm_unpacklo_ps((__m128)a, (__m128)b);
+}
+
+ALWAYS_INLINE vec unpack_high(vec a, vec b)
+{
+    return (vec)_mm_unpackhi_ps((__m128)a, (__m128)b);
+}
+
+ALWAYS_INLINE vec pair_low(vec a, vec b)
+{
+    return (vec)_mm_shuffle_ps((__m128)a, (__m128)b, 0x44);
+}
+
+ALWAYS_INLINE vec pair_high(vec a, vec b)
+{
+    return (vec)_mm_shuffle_ps((__m128)a, (__m128)b, 0xee);
+}

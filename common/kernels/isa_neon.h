@@ -59,3 +59,24 @@ ALWAYS_INLINE size_t compress_u32(uint32_t *to, ivec v, uint32_t bits)
     }
     return n;
 }
+
+/* a0 b0 a1 b1, a2 b2 a3 b3; a0 a1 b0 b1, a2 a3 b2 b3. */
+ALWAYS_INLINE vec unpack_low(vec a, vec b)
+{
+    return __builtin_shufflevector(a, b, 0, 4, 1, 5);
+}
+
+ALWAYS_INLINE vec unpack_high(vec a, vec b)
+{
+    return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+}
+
+ALWAYS_INLINE vec pair_low(vec a, vec b)
+{
+    return __builtin_shufflevector(a, b, 0, 1, 4, 5);
+}
+
+ALWAYS_INLINE vec pair_high(vec a, vec b)
+{
+    return __builtin_shufflevector(a, b, 2, 3, 6, 7);
+}

@@ -38,6 +38,8 @@ PF_KERNELS(PF_VEC_KERNEL)
  *                                        side by side; writes LANES floats in
  *                                        all cases, returns how many count
  *   size_t compress_u32(uint32_t *to, ivec v, uint32_t bits)   the same
+ *   unpack_low, unpack_high, pair_low, pair_high(vec a, vec b)   shuffles of
+ *        two vectors within each 128 bits
  */
 #include PF_ISA_HEADER
 

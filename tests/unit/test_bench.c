@@ -274,7 +274,7 @@ static void the_version_says_which_kernels_compute(void **state)
     PF_CLI(&r, "--version");
     assert_int_equal(unsetenv("POCKETFED_KERNELS"), 0);
     assert_int_equal(r.code, 78);
-    says(&r.err, "set it to reference");
+    says(&r.err, "portable or reference");
 }
 
 /* ---- mistakes ---- */

@@ -1,0 +1,95 @@
+/* vec_conv.h - how the vector families lay out a convolution.
+ *
+ * Packed weights are [o][ky][run]: the k * c weights of one row of the window
+ * side by side, as they lie in an image whose channels come last, filled up
+ * with zeros to whole vectors; then the bias, filled up likewise.  An example
+ * is copied into an image with its border of zeros and what a vector may read
+ * past the last row's window.
+ */
+#ifndef PF_VEC_CONV_H
+#define PF_VEC_CONV_H
+
+#include "vec_family.h"
+
+struct conv_plan {
+    size_t run;   /* floats of one row of the window, whole vectors */
+    size_t wide;  /* output channels, whole vectors */
+    size_t row;   /* floats of a row of the image with its border */
+    size_t image; /* of the whole image and what may be read past it */
+    size_t high;  /* rows of convolution that a row of output takes: 1 or 2 */
+    size_t line;  /* floats of a row of sums: [columns][wide] */
+};
+
+#define WHOLE(n) (((n) + LANES - 1) / LANES * LANES)
+
+ALWAYS_INLINE void conv_plan(const struct pf_conv *s, struct conv_plan *p)
+{
+    p->run = WHOLE(s->k * s->c);
+    p->wide = WHOLE(s->o);
+    p->row = (s->w + 2 * s->pad) * s->c;
+    /* A tile of two rows and columns may reach one past the border. */
+    p->image = WHOLE((s->h + 2 * s->pad + 1) * p->row + s->c + p->run);
+    p->high = s->pool == PF_POOL_NONE ? 1 : 2;
+    p->line = (s->ow + 1) * p->wide;
+}
+
+ALWAYS_INLINE size_t conv_weights(const struct pf_conv *s)
+{
+    return s->o * s->k * WHOLE(s->k * s->c);
+}
+
+/* The border of image must be zero already. */
+ALWAYS_INLINE void conv_fill_image(const struct pf_conv *s,
+                                   const struct conv_plan *p, const float *x,
+                                   float *image)
+{
+    size_t len = s->w * s->c;
+
+    for (size_t y = 0; y < s->h; y++)
+        memcpy(image + (y + s->pad) * p->row + s->pad * s->c, x + y * len,
+               len * sizeof *x);
+}
+
+/* First and last column of one channel's image row that is not zero; an empty
+ * row has first > last. Only for c == 1. */
+struct conv_span {
+    size_t first, last;
+};
+
+ALWAYS_INLINE struct conv_span conv_row_span(const float *row, size_t n)
+{
+    struct conv_span s = {n, 0};
+
+    for (size_t i = 0; i < n; i++)
+        if (row[i] != 0) {
+            s.first = i < s.first ? i : s.first;
+            s.last = i;
+        }
+    return s;
+}
+
+/* Is the Winograd form used for this shape? */
+int PF_NAME(winograd_fits)(const struct pf_conv *s);
+size_t PF_NAME(winograd_ready_size)(const struct pf_conv *s);
+void PF_NAME(winograd_prepare)(const struct pf_conv *s, const float *packed,
+                               float *ready);
+size_t PF_NAME(winograd_scratch)(const struct pf_conv *s); /* floats */
+/* Sums of output rows 2 tile and 2 tile + 1 into line[0] and line[1]. */
+void PF_NAME(winograd_rows)(const struct pf_conv *s, const struct conv_plan *p,
+                            const float *image, const float *ready, size_t tile,
+                            float *const line[2], float *scratch);
+/* The gradient of a layer whose input is one channel and learns nothing. */
+int PF_NAME(conv_first_fits)(const struct pf_conv *s);
+size_t PF_NAME(conv_first_scratch)(const struct pf_conv *s); /* floats */
+void PF_NAME(conv_first_backward)(const struct pf_conv *s, size_t n,
+                                  const float *x, const uint8_t *side,
+                                  const float *dy, float *grad, float *scratch);
+size_t PF_NAME(conv_backward_scratch)(const struct pf_conv *s); /* bytes */
+
+/* What the forward pass leaves per output value. Under a maximum: which of the
+ * four places won; LOW when the activation's input there was not positive.
+ * Else bit p: the activation's input at place p was not positive. */
+#define SIDE_PLACE 3u
+#define SIDE_LOW   4u
+
+#endif
