@@ -157,20 +157,22 @@ ALWAYS_INLINE void span(const int V, const struct pf_conv *s,
         tile(1, V, s, p, x + ox * step, w, to + ox * p->wide);
 }
 
-/* Columns of output row oy whose window is not all zero. */
+/* Columns of output row oy whose window is not all zero; spans are the image's
+ * rows, NULL: not known. */
 static void busy_columns(const struct pf_conv *s, const struct conv_plan *p,
-                         const float *x, size_t *from, size_t *end)
+                         const struct conv_span *spans, size_t oy, size_t *from,
+                         size_t *end)
 {
     size_t first = p->row, last = 0;
 
     *from = 0;
     *end = s->ow;
-    if (s->c != 1)
+    if (!spans)
         return;
     for (size_t ky = 0; ky < s->k; ky++) {
-        struct conv_span row = conv_row_span(x + ky * p->row, p->row);
-        first = row.first < first ? row.first : first;
-        last = row.first < p->row && row.last > last ? row.last : last;
+        const struct conv_span *row = &spans[oy * s->stride + ky];
+        first = row->first < first ? row->first : first;
+        last = row->last > last ? row->last : last;
     }
     if (first == p->row) {
         *end = 0;
@@ -186,13 +188,13 @@ static void busy_columns(const struct pf_conv *s, const struct conv_plan *p,
 
 /* The sums of output row oy: [column][wide]. */
 static void direct_row(const struct pf_conv *s, const struct conv_plan *p,
-                       const float *image, const float *ready, size_t oy,
-                       float *line)
+                       const float *image, const struct conv_span *spans,
+                       const float *ready, size_t oy, float *line)
 {
     const float *x = image + oy * s->stride * p->row;
     size_t from, end, width, taps = s->k * s->k * s->c;
 
-    busy_columns(s, p, x, &from, &end);
+    busy_columns(s, p, spans, oy, &from, &end);
     memset(line, 0, from * p->wide * sizeof *line);
     memset(line + end * p->wide, 0, (s->ow - end) * p->wide * sizeof *line);
     for (size_t o = 0; o < p->wide; o += width) {
@@ -276,13 +278,13 @@ ALWAYS_INLINE vec output(const enum pf_act act, const enum pf_pool2 pool,
 ALWAYS_INLINE void finish(const enum pf_act act, const enum pf_pool2 pool,
                           const struct pf_conv *s, const struct conv_plan *p,
                           float *const line[2], const float *bias, float *y,
-                          uint8_t *side)
+                          uint8_t *side, size_t left)
 {
     size_t step = pool == PF_POOL_NONE ? 1 : 2, o;
     vec slope = splat(s->slope), z[4], out;
     ivec mark;
 
-    for (size_t px = 0; px < s->pw; px++, y += s->o, side += s->o)
+    for (size_t px = 0; px < s->pw; px++, y += s->o, side += s->o, left -= s->o)
         for (o = 0; o < p->wide; o += LANES) {
             size_t at = px * step * p->wide + o;
             vec b = load(bias + o);
@@ -294,7 +296,8 @@ ALWAYS_INLINE void finish(const enum pf_act act, const enum pf_pool2 pool,
                 z[3] = load(line[1] + at + p->wide) + b;
             }
             out = output(act, pool, slope, z, &mark);
-            if (o + LANES <= s->o) {
+            /* Lanes past the last channel are overwritten by what follows. */
+            if (o + LANES <= left) {
                 store(y + o, out);
                 store_bytes(side + o, mark, LANES);
             } else {
@@ -304,13 +307,14 @@ ALWAYS_INLINE void finish(const enum pf_act act, const enum pf_pool2 pool,
         }
 }
 
+/* left: values of this example from y on. */
 static void finish_row(const struct pf_conv *s, const struct conv_plan *p,
                        float *const line[2], const float *bias, float *y,
-                       uint8_t *side)
+                       uint8_t *side, size_t left)
 {
 #define CASE(act, pool)                                                        \
     case (act)*3 + (pool):                                                     \
-        finish(act, pool, s, p, line, bias, y, side);                          \
+        finish(act, pool, s, p, line, bias, y, side, left);                    \
         break
     switch (s->act * 3 + s->pool) {
         CASE(PF_ACT_NONE, PF_POOL_NONE);
@@ -332,8 +336,11 @@ static void forward_one(const struct pf_conv *s, const struct conv_plan *p,
                         const float *bias, float *const line[2], float *more,
                         float *y, uint8_t *side)
 {
+    struct conv_span rows_of[CONV_SPANS], *spans = NULL;
     int winograd = PF_NAME(winograd_fits)(s);
 
+    if (conv_spans(s, p, image, rows_of))
+        spans = rows_of;
     for (size_t py = 0; py < s->ph; py++) {
         size_t oy = py * p->high, at = py * s->pw * s->o;
         float *const rows[2] = {line[winograd && p->high == 1 ? py % 2 : 0],
@@ -342,8 +349,9 @@ static void forward_one(const struct pf_conv *s, const struct conv_plan *p,
         if (winograd && (p->high == 2 || py % 2 == 0))
             PF_NAME(winograd_rows)(s, p, image, ready, oy / 2, line, more);
         for (size_t r = 0; !winograd && r < p->high; r++)
-            direct_row(s, p, image, ready, oy + r, line[r]);
-        finish_row(s, p, rows, bias, y + at, side + at);
+            direct_row(s, p, image, spans, ready, oy + r, line[r]);
+        finish_row(s, p, rows, bias, y + at, side + at,
+                   s->ph * s->pw * s->o - at);
     }
 }
 

@@ -59,13 +59,40 @@ struct conv_span {
 ALWAYS_INLINE struct conv_span conv_row_span(const float *row, size_t n)
 {
     struct conv_span s = {n, 0};
+    size_t i = 0;
 
-    for (size_t i = 0; i < n; i++)
-        if (row[i] != 0) {
-            s.first = i < s.first ? i : s.first;
-            s.last = i;
-        }
+    while (i < n && row[i] == 0)
+        i++;
+    s.first = i;
+    if (i < n)
+        for (s.last = n - 1; row[s.last] == 0;)
+            s.last--;
     return s;
+}
+
+/* n bytes into lanes. */
+ALWAYS_INLINE ivec load_bytes(const uint8_t *from, size_t n)
+{
+    typedef uint8_t bytes __attribute__((vector_size(LANES)));
+    bytes b = {0};
+
+    memcpy(&b, from, n);
+    return __builtin_convertvector(b, ivec);
+}
+
+#define CONV_SPANS 64 /* rows of an image that are looked at */
+
+/* The spans of all rows of the image; 0: too many rows, or not one channel. */
+ALWAYS_INLINE int conv_spans(const struct pf_conv *s, const struct conv_plan *p,
+                             const float *image, struct conv_span *spans)
+{
+    size_t rows = s->h + 2 * s->pad;
+
+    if (s->c != 1 || rows > CONV_SPANS)
+        return 0;
+    for (size_t y = 0; y < rows; y++)
+        spans[y] = conv_row_span(image + y * p->row, p->row);
+    return 1;
 }
 
 /* Is the Winograd form used for this shape? */

@@ -20,15 +20,6 @@ size_t PF_NAME(conv_first_scratch)(const struct pf_conv *s)
     return p.image + (s->k * s->k + 1) * p.wide + s->oh * s->ow * LANES;
 }
 
-ALWAYS_INLINE ivec load_bytes(const uint8_t *from, size_t n)
-{
-    typedef uint8_t bytes __attribute__((vector_size(LANES)));
-    bytes b = {0};
-
-    memcpy(&b, from, n);
-    return __builtin_convertvector(b, ivec);
-}
-
 /* The gradients by the sums at the places of one window. */
 ALWAYS_INLINE void split(const enum pf_pool2 pool, const struct pf_conv *s,
                          vec g, ivec side, vec at[4])
@@ -139,10 +130,14 @@ ALWAYS_INLINE void channels(const enum pf_pool2 pool, const struct pf_conv *s,
     vec g[WINDOWS * 4], total = load(bias);
 
     for (size_t q = 0; q < s->ph * s->pw; q++) {
-        vec d = load_part(dy + q * s->o + o, part);
+        size_t at = q * s->o + o;
+        /* Lanes past the last channel are never looked at. */
+        int inside = at + LANES <= s->ph * s->pw * s->o;
+        vec d = inside ? load(dy + at) : load_part(dy + at, part);
+        ivec mark =
+            inside ? load_bytes(side + at, LANES) : load_bytes(side + at, part);
 
-        split(pool, s, d, load_bytes(side + q * s->o + o, part),
-              g + n * places);
+        split(pool, s, d, mark, g + n * places);
         for (uint32_t j = 0; j < places; j++)
             total += g[n * places + j];
         window[n] =
@@ -162,13 +157,11 @@ static void one(const struct pf_conv *s, const struct conv_plan *p,
                 const float *dy, float *sums)
 {
     size_t step = s->pool == PF_POOL_NONE ? 1 : 2;
-    size_t high = s->h + 2 * s->pad;
-    struct conv_span rows[64];
+    struct conv_span rows[CONV_SPANS];
+    int known = conv_spans(s, p, image, rows);
 
-    for (size_t y = 0; y < high && high <= 64; y++)
-        rows[y] = conv_row_span(image + y * p->row, p->row);
     for (size_t q = 0; q < s->ph * s->pw; q++)
-        empty[q] = high <= 64 && !busy(s, step, rows, q / s->pw, q % s->pw);
+        empty[q] = known && !busy(s, step, rows, q / s->pw, q % s->pw);
     for (size_t o = 0; o < s->o; o += LANES)
         switch (s->pool) {
         case PF_POOL_NONE:
