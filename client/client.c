@@ -101,6 +101,10 @@ static enum pocketfed_status take_env(struct pocketfed_client *c,
     if (!c->env.examples != !c->env.example)
         return pf_fail(err, POCKETFED_INVALID,
                        "env.examples and env.example belong together");
+    if (c->env.threads > 1 && !c->env.run)
+        return pf_fail(err, POCKETFED_INVALID,
+                       "env.threads is set, env.run is missing");
+    pf_client_threads(c);
     if (c->env.log)
         c->log = (struct pf_log){log_line, c, PF_LOG_DEBUG};
     if (!c->env.transport)
@@ -242,6 +246,7 @@ enum pocketfed_status pf_client_set_home(struct pocketfed_client *c)
         .save = save,
         .load = load,
         .remove = forget,
+        .threads = &c->threads,
     };
     enum pocketfed_status st;
 

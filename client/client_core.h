@@ -18,6 +18,7 @@ struct pocketfed_client {
     /* What the app gave. */
     struct pocketfed_env env;
     struct pocketfed_transport transport;
+    struct pf_parallel threads; /* over env.run */
     struct pf_log log;
     char label[PF_LABEL_MAX + 1];
     char device_class[32];
@@ -70,6 +71,8 @@ struct pocketfed_client {
     char model_digest[65];
 };
 
+/* client_threads.c: c->threads, from c->env */
+void pf_client_threads(struct pocketfed_client *c);
 /* client.c */
 int64_t pf_client_now(const struct pocketfed_client *c);
 /* Identity, for the first join; kept on disk before it is used. */

@@ -46,6 +46,7 @@ struct pf_participation_io {
     enum pocketfed_status (*load)(void *ctx, const char *name,
                                   struct pf_buf *out);
     void (*remove)(void *ctx, const char *name);
+    const struct pf_parallel *threads; /* for the training; NULL: none */
 };
 
 /* The names: the signed plan in use, the training so far, the frame that is

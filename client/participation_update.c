@@ -135,7 +135,8 @@ size_t pf_part_memory(const struct pf_participation *p, size_t n_examples)
     size_t n = pf_model_n_params(p->model), total, frame, saved;
     size_t states = p->plan.train.optimizer == PF_SGD ? 1 : 2;
 
-    total = pf_trainer_bytes(p->model, &p->plan.train, n_examples, 1);
+    total = pf_trainer_bytes(p->model, &p->plan.train, n_examples,
+                             pf_parallel_workers(p->io.threads));
     frame = p->codec->max_bytes(n);
     /* Besides the trainer: the base model, and one of: model file, checkpoint,
      * the trained parameters, frame. */
@@ -227,7 +228,7 @@ enum pocketfed_status pf_part_begin_training(struct pf_participation *p,
         goto out;
     }
     st = pf_trainer_create(p->model, &p->plan.train, &p->capped, p->work.seed,
-                           NULL, &p->trainer, &p->why);
+                           p->io.threads, &p->trainer, &p->why);
     if (st)
         goto out;
     pf_trainer_set_params(p->trainer, params);

@@ -104,6 +104,16 @@ struct pocketfed_env {
     const uint8_t *public_key;
     /* NULL: libcurl, when this build has it. */
     const struct pocketfed_transport *transport;
+    /* Threads for the training, when the app has some to spare; 0 and NULL:
+     * all is computed in the thread that calls step. threads counts that
+     * thread, too; run calls task(arg, i, worker) once for each i < n_tasks,
+     * with another worker < threads for each call that runs at the same time,
+     * and returns when all have ended. The result does not depend on it, bit
+     * by bit; memory grows by little. */
+    unsigned threads;
+    void (*run)(void *ctx, unsigned n_tasks,
+                void (*task)(void *arg, unsigned i, unsigned worker),
+                void *arg);
 };
 
 struct pocketfed_options {
