@@ -2,8 +2,10 @@
  *
  * A figure is the median over chunks of a tenth of a second or so, with the
  * fastest and slowest beside it: on a machine that does other things too, a
- * mean says little.  The processor's clock moves, so its multiply-add peak is
- * measured between the chunks, and shares are taken of its median.
+ * mean says little, and so does time on the wall: what one thread computes is
+ * also given by its processor time.  The processor's clock moves, so its
+ * multiply-add peak is measured between the chunks, and shares are taken of its
+ * median.
  */
 #ifndef PF_CLI_BENCH_H
 #define PF_CLI_BENCH_H
@@ -26,6 +28,9 @@ void bench_spread_json(struct pf_buf *b, const char *name,
                        const struct bench_spread *s);
 /* Wall time in seconds, never set back. */
 double bench_now(void);
+/* Processor time of the calling thread, and of all threads, in seconds. */
+double bench_thread_cpu(void);
+double bench_cpu(void);
 /* GFLOP/s of a few milliseconds of independent multiply-adds on this thread, in
  * the family's own width. A multiply-add is two operations. */
 double bench_peak(const struct pf_kernels *k);

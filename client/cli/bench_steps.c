@@ -6,12 +6,22 @@
 
 #include "cli.h"
 
-uint64_t bench_clock_ns(void)
+static uint64_t nanoseconds(clockid_t clock)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+uint64_t bench_clock_wall(void)
+{
+    return nanoseconds(CLOCK_MONOTONIC);
+}
+
+uint64_t bench_clock_cpu(void)
+{
+    return nanoseconds(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static int is_conv(const struct pf_step *s)
@@ -52,6 +62,15 @@ static double share_not_zero(const pf_real *v, size_t n)
     return (double)count / (double)n;
 }
 
+/* Products of a convolution's forward pass for one that its formula has:
+ * Winograd's F(2x2, kxk) makes four outputs of (k + 1)^2. */
+static double share_forward(const struct pf_step *s, const char *method)
+{
+    double k = (double)s->conv.k;
+
+    return strstr(method, "winograd") ? (k + 1) * (k + 1) / (4 * k * k) : 1;
+}
+
 /* Of the gradient that reaches a convolution's sums. */
 static double share_alive(const struct pf_exec *e, const struct pf_step *s,
                           size_t n)
@@ -81,7 +100,8 @@ void bench_steps_look(struct bench_steps *b, const struct pf_exec *e, size_t n)
         else if (is_dense(s))
             to->executed += to->dense * x;
         else if (is_conv(s))
-            to->executed += macs + (to->dense - macs) * share_alive(e, s, n);
+            to->executed += macs * share_forward(s, to->method) +
+                            (to->dense - macs) * share_alive(e, s, n);
     }
 }
 

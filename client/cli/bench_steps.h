@@ -9,9 +9,9 @@
  *   convolutions    by the gradient that comes back through the activation and
  *                   the pool, in both gradients.
  * The shares of zeros are those found in the values of the last chunk of every
- * few steps.  Winograd's transform is counted as the products that it stands
- * for, so a kernel that uses it executes fewer; layers without kernels of their
- * own count as nothing.
+ * few steps.  Forward, a convolution by Winograd executes the products in its
+ * transformed domain; skipped empty windows of an image count as executed.
+ * Layers without kernels of their own count as nothing.
  */
 #ifndef PF_BENCH_STEPS_H
 #define PF_BENCH_STEPS_H
@@ -41,8 +41,9 @@ void bench_steps_look(struct bench_steps *b, const struct pf_exec *e, size_t n);
  * nanoseconds, into times. */
 void bench_steps_end(struct bench_steps *b, const struct pf_exec *e,
                      uint64_t examples);
-/* Nanoseconds, for e->clock. */
-uint64_t bench_clock_ns(void);
+/* Nanoseconds, for e->clock: on the wall, and of this thread's processor. */
+uint64_t bench_clock_wall(void);
+uint64_t bench_clock_cpu(void);
 /* The table for people, and "steps":[...] for programs. */
 void bench_steps_print(const struct bench_steps *b, double rest_us);
 void bench_steps_json(const struct bench_steps *b, struct pf_buf *out);

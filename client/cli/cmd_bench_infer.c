@@ -184,7 +184,8 @@ static void take_apart(struct bench *b)
     size_t at = 0;
 
     bench_steps_begin(&b->steps, e);
-    e->clock = bench_clock_ns;
+    e->clock =
+        pool_parallel(b->pool)->n > 1 ? bench_clock_wall : bench_clock_cpu;
     do {
         put_in(b, &at);
         pf_infer_run(b->infer, b->batch);

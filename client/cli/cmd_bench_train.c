@@ -26,7 +26,9 @@ struct client {
     pthread_t thread;
     struct pool *pool;
     struct pf_trainer *trainer;
-    double *rate, *peak; /* of each chunk: examples/s, GFLOP/s */
+    /* Of each chunk: examples per second on the wall and of this thread's
+     * processor time, GFLOP/s. */
+    double *rate, *cpu_rate, *peak;
     size_t n_chunks;
     uint64_t first, last; /* examples seen when the timing began, ended */
     enum pocketfed_status status;
@@ -48,7 +50,7 @@ struct bench {
     struct client client[MAX_CLIENTS];
     /* what came of it */
     uint64_t grown; /* bytes, 0: not known */
-    struct bench_spread rate, peak;
+    struct bench_spread rate, cpu_rate, peak;
     struct bench_steps steps;
     double step_us; /* of one example, while steps were told apart */
     double loss, accuracy;
@@ -79,20 +81,21 @@ static enum pocketfed_status load(struct bench *b, struct pf_error *err)
     return POCKETFED_OK;
 }
 
-/* Steps for at least `seconds`; *rate is examples per second. */
+/* Steps for at least `seconds`. */
 static enum pocketfed_status chunk(struct client *k, double seconds,
-                                   double *rate)
+                                   double *rate, double *cpu_rate)
 {
     const struct pf_train_position *at = pf_trainer_position(k->trainer);
     enum pocketfed_status st = POCKETFED_AGAIN;
     uint64_t before = at->examples;
-    double began = bench_now(), took = 0;
+    double began = bench_now(), cpu = bench_thread_cpu(), took = 0;
 
     while (st == POCKETFED_AGAIN && took < seconds && !cli_interrupted) {
         st = pf_trainer_step(k->trainer);
         took = bench_now() - began;
     }
     *rate = (double)(at->examples - before) / took;
+    *cpu_rate = (double)(at->examples - before) / (bench_thread_cpu() - cpu);
     if (cli_interrupted)
         return pf_fail(&k->err, POCKETFED_INTERRUPTED, "interrupted");
     if (st != POCKETFED_OK && st != POCKETFED_AGAIN)
@@ -105,7 +108,7 @@ static void *client_main(void *arg)
     struct client *k = arg;
     struct bench *b = k->b;
     double length = b->seconds / 20 < 0.1 ? b->seconds / 20 : 0.1;
-    double until, rate;
+    double until, rate, cpu_rate;
 
     if (length < b->seconds / MAX_CHUNKS)
         length = b->seconds / MAX_CHUNKS;
@@ -114,12 +117,13 @@ static void *client_main(void *arg)
     pthread_mutex_unlock(&b->gate);
     if (b->given_up)
         return NULL;
-    k->status = chunk(k, WARM_UP_S, &rate);
+    k->status = chunk(k, WARM_UP_S, &rate, &cpu_rate);
     k->first = pf_trainer_position(k->trainer)->examples;
     until = bench_now() + b->seconds;
     while (k->status == POCKETFED_AGAIN && k->n_chunks < MAX_CHUNKS &&
            bench_now() < until) {
-        k->status = chunk(k, length, &k->rate[k->n_chunks]);
+        k->status =
+            chunk(k, length, &k->rate[k->n_chunks], &k->cpu_rate[k->n_chunks]);
         k->peak[k->n_chunks++] = bench_peak(b->k);
     }
     k->last = pf_trainer_position(k->trainer)->examples;
@@ -137,9 +141,10 @@ static enum pocketfed_status open_client(struct bench *b, unsigned i,
 
     k->b = b;
     k->rate = malloc(MAX_CHUNKS * sizeof *k->rate);
+    k->cpu_rate = malloc(MAX_CHUNKS * sizeof *k->cpu_rate);
     k->peak = malloc(MAX_CHUNKS * sizeof *k->peak);
     k->pool = pool_open(b->threads);
-    if (!k->rate || !k->peak || !k->pool)
+    if (!k->rate || !k->cpu_rate || !k->peak || !k->pool)
         return pf_fail(err, POCKETFED_NO_MEMORY, "no memory for client %u", i);
     st = pf_trainer_create(b->model, &b->config, &b->examples, seed,
                            pool_parallel(k->pool), &k->trainer, err);
@@ -155,6 +160,7 @@ static void close_client(struct client *k)
     pf_trainer_free(k->trainer);
     pool_close(k->pool);
     free(k->rate);
+    free(k->cpu_rate);
     free(k->peak);
 }
 
@@ -194,9 +200,12 @@ static void add_up(struct bench *b)
         n = b->client[i].n_chunks < n ? b->client[i].n_chunks : n;
     b->peak = bench_spread(first->peak, n);
     for (unsigned i = 1; i < b->n_clients; i++)
-        for (size_t c = 0; c < n; c++)
+        for (size_t c = 0; c < n; c++) {
             first->rate[c] += b->client[i].rate[c];
+            first->cpu_rate[c] += b->client[i].cpu_rate[c];
+        }
     b->rate = bench_spread(first->rate, n);
+    b->cpu_rate = bench_spread(first->cpu_rate, n);
 }
 
 /* The first client goes on for a while with a clock on each step. */
@@ -207,15 +216,16 @@ static enum pocketfed_status take_apart(struct bench *b, struct pf_error *err)
     const struct pf_train_position *at = pf_trainer_position(k->trainer);
     enum pocketfed_status st = POCKETFED_AGAIN;
     double began, took = 0, most = b->seconds / 10;
+    int alone = b->threads == 1;
     uint64_t before = at->examples, seen;
 
     bench_steps_begin(&b->steps, e);
-    e->clock = bench_clock_ns;
+    e->clock = alone ? bench_clock_cpu : bench_clock_wall;
     for (unsigned i = 0; st == POCKETFED_AGAIN && took < most; i++) {
         seen = at->examples;
-        began = bench_now();
+        began = alone ? bench_thread_cpu() : bench_now();
         st = pf_trainer_step(k->trainer);
-        took += bench_now() - began;
+        took += (alone ? bench_thread_cpu() : bench_now()) - began;
         seen = at->examples - seen;
         if (i % LOOK_EVERY == 0 && seen == b->config.batch)
             bench_steps_look(&b->steps, e,
@@ -281,14 +291,15 @@ static size_t predicted(const struct bench *b)
            pf_trainer_bytes(b->model, &b->config, b->examples.n, b->threads);
 }
 
-/* GFLOP/s at the median rate. */
+/* GFLOP/s at the median rate: of processor time where one thread does all of a
+ * client's work, so that what else the machine does is left out. */
 static double gflops(const struct bench *b, int executed)
 {
     double macs = 0;
 
     for (size_t i = 0; i < b->steps.n; i++)
         macs += executed ? b->steps.step[i].executed : b->steps.step[i].dense;
-    return 2e-9 * macs * b->rate.median;
+    return 2e-9 * macs * (b->threads > 1 ? b->rate.median : b->cpu_rate.median);
 }
 
 /* Of all cores that the clients' threads may use. */
@@ -326,6 +337,10 @@ static void say_json(const struct bench *b)
                    cli_text(b->c, "data") ? cli_text(b->c, "data") : "drawn");
     pf_buf_adds(&o, ",");
     bench_spread_json(&o, "samples_per_s", &b->rate);
+    if (b->threads == 1) {
+        pf_buf_adds(&o, ",");
+        bench_spread_json(&o, "samples_per_cpu_s", &b->cpu_rate);
+    }
     pf_buf_addf(&o, ",\"chunks\":%zu,", b->rate.n);
     bench_spread_json(&o, "peak_gflops", &b->peak);
     pf_buf_addf(&o,
@@ -360,6 +375,9 @@ static void say_text(const struct bench *b)
             cli_text(b->c, "data") ? cli_text(b->c, "data") : "drawn");
     cli_out("samples/s    %.0f (%.0f to %.0f in %zu chunks)\n", b->rate.median,
             b->rate.min, b->rate.max, b->rate.n);
+    if (b->threads == 1)
+        cli_out("of CPU time  %.0f (%.0f to %.0f)\n", b->cpu_rate.median,
+                b->cpu_rate.min, b->cpu_rate.max);
     cli_out("peak         %.1f GFLOP/s (%.1f to %.1f) on one thread\n",
             b->peak.median, b->peak.min, b->peak.max);
     cli_out(

@@ -26,6 +26,7 @@ struct run {
     float *params; /* in the order of files, of the last epoch */
     double accuracy;
     double seconds, epoch_seconds; /* training only, without evaluation */
+    double cpu_seconds;            /* the same of all threads' processors */
     uint64_t samples, epoch_samples;
 };
 
@@ -68,7 +69,7 @@ static enum pocketfed_status epoch(struct run *r, struct pf_error *err)
     enum pocketfed_status st = POCKETFED_AGAIN;
     uint64_t before = at->examples;
     uint32_t number = at->epoch;
-    double began = bench_now();
+    double began = bench_now(), cpu = bench_cpu();
 
     while (st == POCKETFED_AGAIN && at->epoch == number) {
         st = pf_trainer_step(r->trainer);
@@ -84,6 +85,7 @@ static enum pocketfed_status epoch(struct run *r, struct pf_error *err)
     r->epoch_seconds = bench_now() - began;
     r->epoch_samples = at->examples - before;
     r->seconds += r->epoch_seconds;
+    r->cpu_seconds += bench_cpu() - cpu;
     r->samples += r->epoch_samples;
     cli_progress_clear(&progress);
     if (st != POCKETFED_OK && st != POCKETFED_AGAIN) {
@@ -142,9 +144,10 @@ static void say(const struct run *r, const char *digest)
     pf_buf_init(&line, 8192);
     pf_buf_addf(&line,
                 "{\"type\":\"summary\",\"test_accuracy\":%.6f,"
-                "\"seconds\":%.3f,\"samples_per_s\":%.1f,"
+                "\"seconds\":%.3f,\"cpu_seconds\":%.3f,\"samples_per_s\":%.1f,"
                 "\"model_digest\":\"%s\",\"kernels\":\"%s\",",
-                r->accuracy, r->seconds, rate, digest, r->kernels->name);
+                r->accuracy, r->seconds, r->cpu_seconds, rate, digest,
+                r->kernels->name);
     training_json(r->c, &r->config, &line);
     pf_buf_adds(&line, "}");
     cli_out_json(&line);
