@@ -164,7 +164,11 @@ static int train(struct cli *c)
     s.d.cli = c;
     s.progress.cli = c;
     cli_catch_interrupts();
-    if (pf_idx_load(cli_text(c, "data"), "train", &s.d.shard, &err) ||
+    s.d.pool = pool_open((unsigned)cli_int(c, "threads"));
+    if (!s.d.pool)
+        pf_fail(&err, POCKETFED_NO_MEMORY, "out of memory");
+    if (!s.d.pool ||
+        pf_idx_load(cli_text(c, "data"), "train", &s.d.shard, &err) ||
         device_open(&s.d, NULL, cli_flag(c, "forever") ? 0 : 1, &err)) {
         code = cli_fail(c, &err, "this device takes no part");
         goto out;
@@ -187,6 +191,8 @@ static const struct cli_option options[] = {
      "folder with this device's train-images and train-labels IDX files"},
     {"forever", 'f', CLI_FLAG, NULL, NULL, 0, 0, NULL,
      "round after round, until the task is finished (default: one update)"},
+    {"threads", 't', CLI_INT, "N", "1", 1, 64, NULL,
+     "threads; the update does not depend on them"},
     CLI_DEVICE_OPTIONS,
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, NULL, NULL},
 };

@@ -23,6 +23,16 @@ static enum pocketfed_status example(void *ctx, uint64_t i, float *x,
     return pf_idx_get(&d->shard, (size_t)i, x, label);
 }
 
+static void run_tasks(void *ctx, unsigned n,
+                      void (*task)(void *arg, unsigned i, unsigned worker),
+                      void *arg)
+{
+    const struct device *d = ctx;
+    const struct pf_parallel *threads = pool_parallel(d->pool);
+
+    threads->run(threads->ctx, n, task, arg);
+}
+
 /* What goes wrong beside the work. How the work itself fails is said by the
  * command, in its own words. */
 static void log_line(void *ctx, int level, const char *line)
@@ -74,6 +84,10 @@ enum pocketfed_status device_open(struct device *d, const char *label,
     env.examples = count;
     env.example = example;
     env.log = log_line;
+    if (d->pool) {
+        env.threads = pool_parallel(d->pool)->n;
+        env.run = run_tasks;
+    }
     st = pocketfed_client_open(&options, &env, &d->client, why, sizeof why);
     if (st) {
         pf_fail(err, st, "%s", why);
@@ -88,6 +102,7 @@ void device_close(struct device *d)
 {
     pocketfed_client_close(d->client);
     pf_idx_free(&d->shard);
+    pool_close(d->pool);
 }
 
 enum pocketfed_status device_error(const struct device *d,

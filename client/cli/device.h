@@ -8,6 +8,7 @@
 
 #include "cli.h"
 #include "idx.h"
+#include "pool.h"
 
 #define CLI_DEVICE_OPTIONS                                                     \
     {                                                                          \
@@ -22,11 +23,13 @@ enum pocketfed_status device_dir(const struct cli *c, char *out, size_t cap,
 struct device {
     struct cli *cli;
     struct pf_idx shard; /* empty: no examples are lent */
+    struct pool *pool;   /* NULL: no threads are lent */
     struct pocketfed_client *client;
     char dir[512];
 };
 
-/* Opens the folder; label may be NULL. shard is filled beforehand or empty. */
+/* Opens the folder; label may be NULL. shard and pool are set beforehand, or
+ * empty. */
 enum pocketfed_status device_open(struct device *d, const char *label,
                                   uint32_t participations,
                                   struct pf_error *err);
