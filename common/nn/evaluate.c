@@ -131,9 +131,9 @@ enum pocketfed_status pf_infer_evaluate(struct pf_infer *f,
         st = gather(f, examples, first, part, err);
         if (st != POCKETFED_OK)
             return st;
-        sum.loss += pf_softmax_cross_entropy(
-            pf_infer_run(f, part), f->labels, part,
-            pf_model_n_classes(f->exec.m), 1, NULL, &sum.correct);
+        sum.loss += f->exec.m->loss->run(pf_infer_run(f, part), f->labels, part,
+                                         pf_exec_outputs(&f->exec), 1, NULL,
+                                         &sum.correct);
         sum.n += part;
     }
     if (sum.n > 0)
@@ -169,7 +169,8 @@ enum pocketfed_status pf_predict(const struct pf_model *m,
     if (st != POCKETFED_OK)
         return st;
     memcpy(pf_infer_input(f, 0), x, pf_shape_size(&m->input) * sizeof *x);
-    pf_softmax(pf_infer_run(f, 1), pf_model_n_classes(m), probabilities);
+    m->loss->predict(pf_infer_run(f, 1), pf_exec_outputs(&f->exec),
+                     probabilities);
     pf_infer_close(f);
     return st;
 }

@@ -82,6 +82,12 @@ void pf_exec_update(const struct pf_exec *e, const struct pf_update *u,
 enum pocketfed_status pf_exec_explain(const struct pf_exec *e,
                                       struct pf_buf *out);
 
+/* Outputs of one example. */
+static inline size_t pf_exec_outputs(const struct pf_exec *e)
+{
+    return e->m->layers[e->m->n_layers - 1].out.c;
+}
+
 /* For steps. */
 static inline void *pf_exec_scratch(const struct pf_exec *e, unsigned worker)
 {

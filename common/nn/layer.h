@@ -12,9 +12,12 @@
 #define PF_LAYER_H
 
 #include "kernels.h"
+#include "loss.h"
 #include "model.h"
 
 #define PF_LAYER_MAX_ATTRS 4
+#define PF_LAYER_MAX_REALS 2
+#define PF_LAYER_MAX_TYPES 32
 
 enum pf_init {
     PF_HE_UNIFORM,
@@ -30,6 +33,7 @@ struct pf_layer {
     const struct pf_layer_type *type;
     char name[48];
     uint32_t attr[PF_LAYER_MAX_ATTRS]; /* as type->attrs names them */
+    double real[PF_LAYER_MAX_REALS];   /* as type->reals names them */
     enum pf_init init;
     unsigned n_inputs;  /* 1 or 2 */
     unsigned input[2];  /* values */
@@ -71,12 +75,22 @@ struct pf_layer_attr {
 };
 #define PF_ATTR_REQUIRED UINT32_MAX
 
+struct pf_layer_real {
+    const char *name; /* NULL ends the list */
+    double min, max;
+    double preset; /* when absent */
+};
+
 struct pf_layer_type {
     const char *name;
     struct pf_layer_attr attrs[PF_LAYER_MAX_ATTRS + 1];
-    int has_params;  /* takes "init" */
-    int whole_batch; /* a batch must go through in one piece */
-    /* Sets out and, with parameters, n_dims, dims and fans from in and attr;
+    struct pf_layer_real reals[PF_LAYER_MAX_REALS + 1];
+    unsigned n_inputs; /* 2: must name them; 0 is 1: the layer before it */
+    int has_params;    /* takes "init"; weights of others begin at 1 */
+    int whole_batch;   /* a batch must go through in one piece */
+    /* Sets out and, with parameters, n_dims, dims, fans and n_stats (running
+     * mean and variance, out.c each, or 0) from in and attr; all parameters but
+     * the statistics are fan_in * out.c weights and out.c biases;
      * fills attributes that depend on others. `where` is the layer's JSON
      * pointer. No arithmetic here can overflow: shapes are within limits. */
     enum pocketfed_status (*infer)(struct pf_layer *l, const char *where,
@@ -96,14 +110,14 @@ struct pf_layer_type {
 };
 
 extern const struct pf_layer_type *const pf_layer_types[]; /* ends with NULL */
-extern const char *const pf_layer_names[];                 /* the same order */
 
 struct pf_model {
     struct pf_shape input;
     size_t n_layers, n_tensors, n_params;
     size_t activations; /* values of one example, input included */
+    const struct pf_loss_type *loss;
     struct pf_layer layers[PF_MODEL_MAX_LAYERS];
-    struct pf_tensor tensors[2 * PF_MODEL_MAX_LAYERS];
+    struct pf_tensor tensors[4 * PF_MODEL_MAX_LAYERS];
     uint8_t layout[32];
     char *spec; /* canonical */
 };

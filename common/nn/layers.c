@@ -1,4 +1,4 @@
-#include "layer.h"
+#include "layers_inside.h"
 
 /* conv2d: attributes out_channels, kernel, padding, stride */
 
@@ -17,32 +17,41 @@ static void conv_shape(const struct pf_layer *l, struct pf_conv *s)
     s->ow = l->out.w;
 }
 
+enum pocketfed_status pf_window_infer(struct pf_layer *l, const char *where,
+                                      const char *size_name, uint32_t size,
+                                      uint32_t pad, uint32_t stride,
+                                      struct pf_error *err)
+{
+    uint32_t h = l->in.h + 2 * pad, w = l->in.w + 2 * pad;
+
+    if (pad >= size)
+        return pf_fail(err, POCKETFED_MALFORMED,
+                       "%s/padding is %u; it must be less than the %s, "
+                       "which is %u",
+                       where, pad, size_name, size);
+    if (h < size || w < size)
+        return pf_fail(err, POCKETFED_MALFORMED,
+                       "%s/%s is %u, but its %sinput is only %ux%u", where,
+                       size_name, size, pad ? "padded " : "", h, w);
+    l->out.h = (h - size) / stride + 1;
+    l->out.w = (w - size) / stride + 1;
+    return POCKETFED_OK;
+}
+
 static enum pocketfed_status conv_infer(struct pf_layer *l, const char *where,
                                         struct pf_error *err)
 {
-    uint32_t k = l->attr[CONV_KERNEL], pad = l->attr[CONV_PADDING];
-    uint32_t stride = l->attr[CONV_STRIDE];
-    uint32_t h = l->in.h + 2 * pad, w = l->in.w + 2 * pad;
+    uint32_t k = l->attr[CONV_KERNEL];
 
-    if (pad >= k)
-        return pf_fail(err, POCKETFED_MALFORMED,
-                       "%s/padding is %u; it must be less than the kernel, "
-                       "which is %u",
-                       where, pad, k);
-    if (h < k || w < k)
-        return pf_fail(err, POCKETFED_MALFORMED,
-                       "%s/kernel is %u, but its padded input is only %ux%u",
-                       where, k, h, w);
     l->out.c = l->attr[CONV_OUT];
-    l->out.h = (h - k) / stride + 1;
-    l->out.w = (w - k) / stride + 1;
     l->n_dims = 4;
     l->dims[0] = l->out.c;
     l->dims[1] = l->in.c;
     l->dims[2] = l->dims[3] = k;
     l->fan_in = (size_t)l->in.c * k * k;
     l->fan_out = (size_t)l->out.c * k * k;
-    return POCKETFED_OK;
+    return pf_window_infer(l, where, "kernel", k, l->attr[CONV_PADDING],
+                           l->attr[CONV_STRIDE], err);
 }
 
 static const struct pf_layer_type conv2d = {
@@ -74,18 +83,11 @@ static void pool_shape(const struct pf_layer *l, struct pf_pool *s)
 static enum pocketfed_status pool_infer(struct pf_layer *l, const char *where,
                                         struct pf_error *err)
 {
-    uint32_t size = l->attr[POOL_SIZE];
-
-    if (l->in.h < size || l->in.w < size)
-        return pf_fail(err, POCKETFED_MALFORMED,
-                       "%s/size is %u, but its input is only %ux%u", where,
-                       size, l->in.h, l->in.w);
     if (l->attr[POOL_STRIDE] == 0)
-        l->attr[POOL_STRIDE] = size;
+        l->attr[POOL_STRIDE] = l->attr[POOL_SIZE];
     l->out.c = l->in.c;
-    l->out.h = (l->in.h - size) / l->attr[POOL_STRIDE] + 1;
-    l->out.w = (l->in.w - size) / l->attr[POOL_STRIDE] + 1;
-    return POCKETFED_OK;
+    return pf_window_infer(l, where, "size", l->attr[POOL_SIZE], 0,
+                           l->attr[POOL_STRIDE], err);
 }
 
 static size_t pool_side(const struct pf_layer *l)
@@ -129,8 +131,8 @@ static const struct pf_layer_type maxpool2d = {
 
 /* relu */
 
-static enum pocketfed_status same_shape(struct pf_layer *l, const char *where,
-                                        struct pf_error *err)
+enum pocketfed_status pf_same_shape(struct pf_layer *l, const char *where,
+                                    struct pf_error *err)
 {
     (void)where;
     (void)err;
@@ -158,7 +160,7 @@ static enum pf_act relu_act(const struct pf_layer *l, pf_real *slope)
 
 static const struct pf_layer_type relu = {
     .name = "relu",
-    .infer = same_shape,
+    .infer = pf_same_shape,
     .forward = relu_forward,
     .backward = relu_backward,
     .as_act = relu_act,
@@ -234,8 +236,23 @@ static const struct pf_layer_type dense = {
     .as_dense = dense_shape,
 };
 
-/* The table: to add a layer, add its row to both lists. */
+/* The table: to add a layer, add its row. */
 const struct pf_layer_type *const pf_layer_types[] = {
-    &conv2d, &maxpool2d, &relu, &flatten, &dense, NULL};
-const char *const pf_layer_names[] = {"conv2d",  "maxpool2d", "relu",
-                                      "flatten", "dense",     NULL};
+    &conv2d,
+    &pf_layer_depthwise,
+    &maxpool2d,
+    &pf_layer_avgpool,
+    &pf_layer_globalavg,
+    &pf_layer_globalmax,
+    &dense,
+    &relu,
+    &pf_layer_leaky,
+    &pf_layer_tanh,
+    &pf_layer_sigmoid,
+    &flatten,
+    &pf_layer_dropout,
+    &pf_layer_batchnorm,
+    &pf_layer_groupnorm,
+    &pf_layer_add,
+    NULL,
+};

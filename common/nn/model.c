@@ -9,8 +9,9 @@
 #include "crypto.h"
 #include "rng.h"
 
-static void add_tensor(struct pf_model *m, const struct pf_layer *l,
-                       const char *part, unsigned n_dims, size_t offset)
+static struct pf_tensor *add_tensor(struct pf_model *m,
+                                    const struct pf_layer *l, const char *part,
+                                    unsigned n_dims, size_t offset)
 {
     struct pf_tensor *t = &m->tensors[m->n_tensors++];
 
@@ -22,6 +23,7 @@ static void add_tensor(struct pf_model *m, const struct pf_layer *l,
         t->dims[d] = l->dims[d];
         t->count *= l->dims[d];
     }
+    return t;
 }
 
 static void list_tensors(struct pf_model *m)
@@ -30,8 +32,12 @@ static void list_tensors(struct pf_model *m)
         const struct pf_layer *l = &m->layers[i];
         if (l->n_dims == 0)
             continue;
-        add_tensor(m, l, "weight", l->n_dims, l->weight);
-        add_tensor(m, l, "bias", 1, l->bias);
+        add_tensor(m, l, "weight", l->n_dims, l->weight)->trainable = 1;
+        add_tensor(m, l, "bias", 1, l->bias)->trainable = 1;
+        if (l->n_stats == 0)
+            continue;
+        add_tensor(m, l, "running_mean", 1, l->bias + l->out.c);
+        add_tensor(m, l, "running_var", 1, l->bias + 2 * l->out.c);
     }
 }
 
@@ -43,7 +49,7 @@ static enum pocketfed_status digest_layout(struct pf_model *m)
     uint8_t word[8];
     enum pocketfed_status st;
 
-    pf_buf_init(&b, 2 * PF_MODEL_MAX_LAYERS * 128);
+    pf_buf_init(&b, sizeof m->tensors / sizeof *m->tensors * 128);
     for (size_t i = 0; i < m->n_tensors; i++) {
         const struct pf_tensor *t = &m->tensors[i];
 
@@ -126,7 +132,7 @@ size_t pf_model_n_params(const struct pf_model *m)
 
 size_t pf_model_n_classes(const struct pf_model *m)
 {
-    return m->layers[m->n_layers - 1].out.c;
+    return pf_loss_classes(m->layers[m->n_layers - 1].out.c);
 }
 
 struct pf_shape pf_model_input(const struct pf_model *m)
@@ -168,6 +174,12 @@ static void init_weights(const struct pf_layer *l, const struct pf_rng *rng,
             w[i] = (pf_real)(reach * (2 * pf_rng_double(rng, i) - 1));
 }
 
+static void fill(pf_real *x, size_t n, pf_real value)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = value;
+}
+
 void pf_model_init(const struct pf_model *m, uint64_t seed, pf_real *params)
 {
     uint64_t tensor = 0;
@@ -179,9 +191,15 @@ void pf_model_init(const struct pf_model *m, uint64_t seed, pf_real *params)
         if (l->n_dims == 0)
             continue;
         rng = pf_rng_make(seed, tensor, 0, PF_RNG_INIT);
-        init_weights(l, &rng, l->bias - l->weight, params + l->weight);
-        for (size_t o = 0; o < l->out.c; o++)
-            params[l->bias + o] = 0;
+        if (l->type->has_params)
+            init_weights(l, &rng, l->bias - l->weight, params + l->weight);
+        else
+            fill(params + l->weight, l->out.c, 1);
+        fill(params + l->bias, l->out.c, 0);
+        if (l->n_stats > 0) {
+            fill(params + l->bias + l->out.c, l->out.c, 0);
+            fill(params + l->bias + 2 * l->out.c, l->out.c, 1);
+        }
         tensor += 2;
     }
 }
@@ -193,15 +211,14 @@ enum pocketfed_status pf_model_describe(const struct pf_model *m,
 
     for (size_t i = 0; i < m->n_layers; i++) {
         const struct pf_layer *l = &m->layers[i];
-        size_t params = l->n_dims ? l->bias - l->weight + l->out.c : 0;
 
         if (l->out.h == 1 && l->out.w == 1)
             snprintf(shape, sizeof shape, "%u", l->out.c);
         else
             snprintf(shape, sizeof shape, "%ux%ux%u", l->out.c, l->out.h,
                      l->out.w);
-        pf_buf_addf(out, "%-12s %-10s %-14s %10zu\n", l->name, l->type->name,
-                    shape, params);
+        pf_buf_addf(out, "%-12s %-16s %-14s %10zu\n", l->name, l->type->name,
+                    shape, l->n_params);
     }
     return pf_buf_status(out);
 }

@@ -23,13 +23,15 @@
 #define PF_MODEL_MAX_CLASSES     4096
 #define PF_MODEL_MAX_SPEC        (64u << 10) /* bytes of JSON */
 
-/* One named parameter tensor: "<layer name>.weight" / ".bias", the names that
- * torch.nn modules give. */
+/* One named parameter tensor: "<layer name>.weight", ".bias", ".running_mean"
+ * or
+ * ".running_var", the names that torch.nn modules give. */
 struct pf_tensor {
     char name[64];
     unsigned n_dims;
     uint32_t dims[4];
     size_t offset, count; /* floats, in the flat block */
+    int trainable; /* 0: a running statistic, which no optimiser touches */
 };
 
 struct pf_shape { /* of one example: channels, height, width */
@@ -51,6 +53,7 @@ const char *const *pf_zoo_names(void);
 void pf_model_free(struct pf_model *m); /* NULL is fine */
 
 size_t pf_model_n_params(const struct pf_model *m);
+/* How many labels there are: the outputs, or 2 when there is one output. */
 size_t pf_model_n_classes(const struct pf_model *m);
 struct pf_shape pf_model_input(const struct pf_model *m);
 const struct pf_tensor *pf_model_tensors(const struct pf_model *m, size_t *n);

@@ -8,8 +8,6 @@
 const char *const pf_init_names[] = {"he_uniform", "he_normal",
                                      "glorot_uniform", "glorot_normal", NULL};
 
-static const char loss_name[] = "softmax_cross_entropy";
-
 /* Refuses members that nobody will read. `known` ends with NULL. */
 static enum pocketfed_status check_members(const struct pf_json_node *object,
                                            const char *where,
@@ -59,33 +57,55 @@ static enum pocketfed_status get_u32(const struct pf_json_node *object,
     return POCKETFED_OK;
 }
 
+/* The number at object[r->name] into *out; the preset when absent. */
+static enum pocketfed_status get_real(const struct pf_json_node *object,
+                                      const char *where,
+                                      const struct pf_layer_real *r,
+                                      double *out, struct pf_error *err)
+{
+    const struct pf_json_node *n = pf_json_get(object, r->name);
+
+    *out = r->preset;
+    if (!n)
+        return POCKETFED_OK;
+    if (!pf_json_number(n, out) || !(*out >= r->min && *out <= r->max))
+        return pf_fail(err, POCKETFED_MALFORMED,
+                       "%s/%s must be a number from %g to %g", where, r->name,
+                       r->min, r->max);
+    return POCKETFED_OK;
+}
+
 static enum pocketfed_status get_type(const struct pf_json_node *node,
                                       const char *where, struct pf_layer *l,
                                       struct pf_error *err)
 {
+    const char *names[PF_LAYER_MAX_TYPES + 1] = {0}, *near;
     const char *name = pf_json_text(pf_json_get(node, "type"));
-    char list[200] = "";
+    char list[sizeof err->hint - 24] = "";
     size_t i;
 
     if (!name)
         return pf_fail(err, POCKETFED_MALFORMED,
                        "%s/type is missing or no string", where);
-    for (i = 0; pf_layer_types[i]; i++)
-        if (strcmp(pf_layer_types[i]->name, name) == 0) {
+    for (i = 0; pf_layer_types[i]; i++) {
+        size_t len = strlen(list);
+
+        names[i] = pf_layer_types[i]->name;
+        if (strcmp(names[i], name) == 0) {
             l->type = pf_layer_types[i];
             return POCKETFED_OK;
         }
-    for (i = 0; pf_layer_names[i]; i++) {
-        size_t len = strlen(list), more = strlen(pf_layer_names[i]);
-        if (len + more + 3 > sizeof list)
-            break;
-        memcpy(list + len, ", ", 2);
-        memcpy(list + len + 2, pf_layer_names[i], more + 1);
+        snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "",
+                 names[i]);
     }
     pf_fail(err, POCKETFED_UNSUPPORTED,
             "%s/type: there is no layer type \"%.40s\" in this version", where,
             name);
-    pf_hint(err, "the layer types here are%s", list + 1);
+    near = pf_nearest(name, names);
+    if (near)
+        pf_hint(err, "did you mean \"%s\"?", near);
+    else
+        pf_hint(err, "there are %s", list);
     return POCKETFED_UNSUPPORTED;
 }
 
@@ -118,31 +138,88 @@ static enum pocketfed_status get_name(const struct pf_json_node *node,
     return POCKETFED_OK;
 }
 
-/* What the next layer takes when it does not say. */
-static const char *previous(const struct pf_model *m)
+/* The value of that name among those made so far. */
+static int find_value(const struct pf_model *m, const char *name,
+                      unsigned *value)
 {
-    return m->n_layers ? m->layers[m->n_layers - 1].name : "input";
+    if (strcmp(name, "input") == 0) {
+        *value = 0;
+        return 1;
+    }
+    for (unsigned i = 0; i < m->n_layers; i++)
+        if (strcmp(m->layers[i].name, name) == 0) {
+            *value = i + 1;
+            return 1;
+        }
+    return 0;
 }
 
-/* Only chains so far: a layer takes the one before it. */
-static enum pocketfed_status check_inputs(const struct pf_json_node *node,
-                                          const char *where,
-                                          const struct pf_model *m,
-                                          struct pf_error *err)
+static enum pocketfed_status get_input(const struct pf_json_node *n,
+                                       const char *where, unsigned i,
+                                       const struct pf_model *m,
+                                       struct pf_layer *l, struct pf_error *err)
 {
-    const struct pf_json_node *n = pf_json_get(node, "inputs");
-    const char *name = pf_json_text(pf_json_first(n));
+    const char *names[PF_MODEL_MAX_LAYERS + 2] = {"input"}, *near;
+    const char *name = pf_json_text(n);
 
-    if (!n)
-        return POCKETFED_OK;
-    if (pf_json_kind(n) != PF_JSON_KIND_ARRAY || !name)
+    if (!name)
         return pf_fail(err, POCKETFED_MALFORMED,
                        "%s/inputs must be a list of layer names", where);
-    if (pf_json_size(n) != 1 || strcmp(name, previous(m)) != 0)
-        return pf_fail(err, POCKETFED_UNSUPPORTED,
-                       "%s/inputs: in this version a layer can only take the "
-                       "one before it, [\"%s\"]",
-                       where, previous(m));
+    if (find_value(m, name, &l->input[i]))
+        return POCKETFED_OK;
+    pf_fail(err, POCKETFED_MALFORMED,
+            "%s/inputs/%u: no earlier layer has the name \"%.40s\"", where, i,
+            name);
+    for (size_t k = 0; k < m->n_layers; k++)
+        names[k + 1] = m->layers[k].name;
+    near = pf_nearest(name, names);
+    if (near)
+        pf_hint(err, "did you mean \"%s\"?", near);
+    else
+        pf_hint(err, "a layer takes \"input\" or layers that stand before it");
+    return POCKETFED_MALFORMED;
+}
+
+static const struct pf_shape *shape_of(const struct pf_model *m, unsigned value)
+{
+    return value ? &m->layers[value - 1].out : &m->input;
+}
+
+/* Sets n_inputs, input and in. */
+static enum pocketfed_status
+get_inputs(const struct pf_json_node *node, const char *where,
+           const struct pf_model *m, struct pf_layer *l, struct pf_error *err)
+{
+    const struct pf_json_node *list = pf_json_get(node, "inputs"), *n;
+    const struct pf_shape *a, *b;
+    enum pocketfed_status st;
+    unsigned i = 0;
+
+    l->n_inputs = l->type->n_inputs ? l->type->n_inputs : 1;
+    l->input[0] = (unsigned)m->n_layers;
+    if (!list && l->n_inputs > 1)
+        return pf_fail(err, POCKETFED_MALFORMED,
+                       "%s/inputs is missing; an %s layer takes %u", where,
+                       l->type->name, l->n_inputs);
+    if (list && pf_json_kind(list) != PF_JSON_KIND_ARRAY)
+        return pf_fail(err, POCKETFED_MALFORMED,
+                       "%s/inputs must be a list of layer names", where);
+    if (list && pf_json_size(list) != l->n_inputs)
+        return pf_fail(err, POCKETFED_MALFORMED,
+                       "%s/inputs has %zu entries; a layer of type %s takes %u",
+                       where, pf_json_size(list), l->type->name, l->n_inputs);
+    for (n = pf_json_first(list); n; n = pf_json_next(n), i++) {
+        st = get_input(n, where, i, m, l, err);
+        if (st != POCKETFED_OK)
+            return st;
+    }
+    a = shape_of(m, l->input[0]);
+    b = shape_of(m, l->input[l->n_inputs - 1]);
+    if (a->c != b->c || a->h != b->h || a->w != b->w)
+        return pf_fail(err, POCKETFED_MALFORMED,
+                       "%s/inputs: their shapes differ, %ux%ux%u and %ux%ux%u",
+                       where, a->c, a->h, a->w, b->c, b->h, b->w);
+    l->in = *a;
     return POCKETFED_OK;
 }
 
@@ -172,13 +249,16 @@ static enum pocketfed_status get_attributes(const struct pf_json_node *node,
                                             struct pf_layer *l,
                                             struct pf_error *err)
 {
-    const char *known[PF_LAYER_MAX_ATTRS + 5] = {"name", "type", "inputs"};
+    const char *known[PF_LAYER_MAX_ATTRS + PF_LAYER_MAX_REALS + 5] = {
+        "name", "type", "inputs"};
     const struct pf_layer_attr *a;
     enum pocketfed_status st;
     size_t n = 3, i;
 
     for (i = 0; l->type->attrs[i].name; i++)
         known[n++] = l->type->attrs[i].name;
+    for (i = 0; l->type->reals[i].name; i++)
+        known[n++] = l->type->reals[i].name;
     if (l->type->has_params)
         known[n] = "init";
     st = check_members(node, where, known, err);
@@ -191,6 +271,8 @@ static enum pocketfed_status get_attributes(const struct pf_json_node *node,
                          "%s/%s is missing; a %s layer needs it", where,
                          a->name, l->type->name);
     }
+    for (i = 0; st == POCKETFED_OK && l->type->reals[i].name; i++)
+        st = get_real(node, where, &l->type->reals[i], &l->real[i], err);
     if (st == POCKETFED_OK)
         st = get_init(node, where, l, err);
     return st;
@@ -204,7 +286,8 @@ static enum pocketfed_status count_layer(struct pf_model *m, struct pf_layer *l,
 {
     uint64_t out = (uint64_t)l->out.c * l->out.h * l->out.w;
     uint64_t weights = l->n_dims ? (uint64_t)l->fan_in * l->out.c : 0;
-    uint64_t params = m->n_params + weights + (l->n_dims ? l->out.c : 0);
+    uint64_t params =
+        m->n_params + weights + (l->n_dims ? l->out.c : 0) + l->n_stats;
 
     *macs += weights * l->out.h * l->out.w;
     if (m->activations + out > PF_MODEL_MAX_ACTIVATIONS)
@@ -234,7 +317,6 @@ static enum pocketfed_status parse_layer(const struct pf_json_node *node,
                                          struct pf_error *err)
 {
     struct pf_layer *l = &m->layers[m->n_layers];
-    const struct pf_layer *before = m->n_layers ? l - 1 : NULL;
     enum pocketfed_status st;
     char where[32];
 
@@ -245,14 +327,11 @@ static enum pocketfed_status parse_layer(const struct pf_json_node *node,
     if (st == POCKETFED_OK)
         st = get_name(node, where, m, l, err);
     if (st == POCKETFED_OK)
-        st = check_inputs(node, where, m, err);
+        st = get_inputs(node, where, m, l, err);
     if (st == POCKETFED_OK)
         st = get_attributes(node, where, l, err);
     if (st != POCKETFED_OK)
         return st;
-    l->n_inputs = 1;
-    l->input[0] = (unsigned)m->n_layers;
-    l->in = before ? before->out : m->input;
     st = l->type->infer(l, where, err);
     if (st != POCKETFED_OK)
         return st;
@@ -294,6 +373,26 @@ static enum pocketfed_status parse_input(const struct pf_json_node *root,
     return POCKETFED_OK;
 }
 
+static enum pocketfed_status parse_loss(const char *name, struct pf_model *m,
+                                        struct pf_error *err)
+{
+    static const char known[] =
+        "softmax_cross_entropy, mse or binary_cross_entropy";
+
+    if (!name)
+        return pf_fail(err, POCKETFED_MALFORMED,
+                       "/loss is missing or no string; it can be %s", known);
+    for (size_t i = 0; pf_loss_types[i]; i++)
+        if (strcmp(pf_loss_types[i]->name, name) == 0) {
+            m->loss = pf_loss_types[i];
+            return POCKETFED_OK;
+        }
+    return pf_fail(err, POCKETFED_UNSUPPORTED,
+                   "/loss: there is no loss \"%.40s\" in this version; it can "
+                   "be %s",
+                   name, known);
+}
+
 static enum pocketfed_status parse_root(const struct pf_json_node *root,
                                         struct pf_model *m,
                                         struct pf_error *err)
@@ -318,16 +417,44 @@ static enum pocketfed_status parse_root(const struct pf_json_node *root,
     st = check_members(root, "", known, err);
     if (st != POCKETFED_OK)
         return st;
-    if (!loss)
-        return pf_fail(err, POCKETFED_MALFORMED,
-                       "/loss is missing or no string; it can be \"%s\"",
-                       loss_name);
-    if (strcmp(loss, loss_name) != 0)
-        return pf_fail(err, POCKETFED_UNSUPPORTED,
-                       "/loss: there is no loss \"%.40s\" in this version; it "
-                       "can be \"%s\"",
-                       loss, loss_name);
+    st = parse_loss(loss, m, err);
+    if (st != POCKETFED_OK)
+        return st;
     return parse_input(root, m, err);
+}
+
+/* What only the finished list of layers shows. */
+static enum pocketfed_status check_whole(const struct pf_model *m,
+                                         struct pf_error *err)
+{
+    const struct pf_shape *out = &m->layers[m->n_layers - 1].out;
+    unsigned char used[PF_MODEL_MAX_LAYERS + 1] = {0};
+    size_t i;
+
+    for (i = 0; i < m->n_layers; i++)
+        for (unsigned j = 0; j < m->layers[i].n_inputs; j++)
+            used[m->layers[i].input[j]] = 1;
+    for (i = 0; i + 1 < m->n_layers; i++)
+        if (!used[i + 1]) {
+            pf_fail(err, POCKETFED_MALFORMED,
+                    "/layers/%zu: nothing takes the output of \"%s\"", i,
+                    m->layers[i].name);
+            pf_hint(err, "name it in the inputs of a later layer, or leave it "
+                         "out");
+            return POCKETFED_MALFORMED;
+        }
+    if (out->h != 1 || out->w != 1 || out->c < m->loss->min_outputs ||
+        out->c > PF_MODEL_MAX_CLASSES)
+        return pf_fail(err, POCKETFED_MALFORMED,
+                       "/layers: the last layer makes %ux%ux%u values, but "
+                       "the loss needs %zu to %d classes",
+                       out->c, out->h, out->w, m->loss->min_outputs,
+                       PF_MODEL_MAX_CLASSES);
+    if (m->n_params == 0)
+        return pf_fail(err, POCKETFED_MALFORMED,
+                       "/layers: no layer has parameters, so there is nothing "
+                       "to train");
+    return POCKETFED_OK;
 }
 
 static enum pocketfed_status parse_layers(const struct pf_json_node *root,
@@ -336,7 +463,6 @@ static enum pocketfed_status parse_layers(const struct pf_json_node *root,
 {
     const struct pf_json_node *layers = pf_json_get(root, "layers"), *n;
     enum pocketfed_status st;
-    const struct pf_shape *out;
     uint64_t macs = 0;
 
     if (pf_json_kind(layers) != PF_JSON_KIND_ARRAY || pf_json_size(layers) == 0)
@@ -351,18 +477,7 @@ static enum pocketfed_status parse_layers(const struct pf_json_node *root,
         if (st != POCKETFED_OK)
             return st;
     }
-    out = &m->layers[m->n_layers - 1].out;
-    if (out->h != 1 || out->w != 1 || out->c < 2 ||
-        out->c > PF_MODEL_MAX_CLASSES)
-        return pf_fail(err, POCKETFED_MALFORMED,
-                       "/layers: the last layer makes %ux%ux%u values, but "
-                       "the loss needs 2 to %d classes",
-                       out->c, out->h, out->w, PF_MODEL_MAX_CLASSES);
-    if (m->n_params == 0)
-        return pf_fail(err, POCKETFED_MALFORMED,
-                       "/layers: no layer has parameters, so there is nothing "
-                       "to train");
-    return POCKETFED_OK;
+    return check_whole(m, err);
 }
 
 enum pocketfed_status pf_spec_parse(const char *json, size_t len,
@@ -384,29 +499,4 @@ enum pocketfed_status pf_spec_parse(const char *json, size_t len,
         st = parse_layers(pf_json_root(doc), m, err);
     pf_json_free(doc);
     return st;
-}
-
-enum pocketfed_status pf_spec_write(const struct pf_model *m,
-                                    struct pf_buf *out)
-{
-    const char *from = "input";
-
-    pf_buf_addf(out,
-                "{\"version\":1,\"input\":[%u,%u,%u],\"loss\":\"%s\","
-                "\"layers\":[",
-                m->input.c, m->input.h, m->input.w, loss_name);
-    for (size_t i = 0; i < m->n_layers; i++) {
-        const struct pf_layer *l = &m->layers[i];
-
-        pf_buf_addf(out,
-                    "%s{\"name\":\"%s\",\"type\":\"%s\",\"inputs\":[\"%s\"]",
-                    i ? "," : "", l->name, l->type->name, from);
-        for (size_t a = 0; l->type->attrs[a].name; a++)
-            pf_buf_addf(out, ",\"%s\":%u", l->type->attrs[a].name, l->attr[a]);
-        if (l->type->has_params)
-            pf_buf_addf(out, ",\"init\":\"%s\"", pf_init_names[l->init]);
-        pf_buf_adds(out, "}");
-        from = l->name;
-    }
-    return pf_buf_adds(out, "]}");
 }

@@ -250,9 +250,9 @@ static enum pocketfed_status run_forward(struct pf_trainer *t, struct pf_run *r,
     if (st != POCKETFED_OK)
         return st;
     logits = pf_exec_forward(&t->exec, r);
-    *loss += pf_softmax_cross_entropy(
-        logits, t->labels, r->n, pf_model_n_classes(t->m), 1.0 / (double)all,
-        pf_exec_output_gradient(&t->exec), NULL);
+    *loss += t->m->loss->run(logits, t->labels, r->n, pf_exec_outputs(&t->exec),
+                             1.0 / (double)all,
+                             pf_exec_output_gradient(&t->exec), NULL);
     return isfinite(*loss) ? POCKETFED_OK : POCKETFED_NON_FINITE;
 }
 

@@ -154,7 +154,8 @@ enum pocketfed_status
 pf_evaluate(const struct pf_model *m, const pf_real *params,
             const struct pf_examples *examples, size_t first, size_t end,
             struct pf_evaluation *out, struct pf_error *err);
-/* Class probabilities of one example: n_classes floats. */
+/* Class probabilities of one example, or with mse its outputs: n_classes
+ * floats. */
 enum pocketfed_status pf_predict(const struct pf_model *m,
                                  const pf_real *params, const pf_real *x,
                                  pf_real *probabilities, struct pf_error *err);

@@ -11,9 +11,11 @@
 #define CONV(name, out, kernel, padding)                                       \
     "{\"name\":\"" name "\",\"type\":\"conv2d\",\"out_channels\":" #out        \
     ",\"kernel\":" #kernel ",\"padding\":" #padding "},"
-#define RELU(name) "{\"name\":\"" name "\",\"type\":\"relu\"},"
-#define POOL(name) "{\"name\":\"" name "\",\"type\":\"maxpool2d\",\"size\":2},"
-#define FLATTEN    "{\"name\":\"flatten\",\"type\":\"flatten\"},"
+#define RELU(name)  "{\"name\":\"" name "\",\"type\":\"relu\"},"
+#define POOL(name)  "{\"name\":\"" name "\",\"type\":\"maxpool2d\",\"size\":2},"
+#define LEAKY(name) "{\"name\":\"" name "\",\"type\":\"leaky_relu\"},"
+#define MEAN(name)  "{\"name\":\"" name "\",\"type\":\"avgpool2d\",\"size\":2},"
+#define FLATTEN     "{\"name\":\"flatten\",\"type\":\"flatten\"},"
 #define DENSE(name, units)                                                     \
     "{\"name\":\"" name "\",\"type\":\"dense\",\"units\":" #units "},"
 #define CLASSES(name)                                                          \
@@ -21,8 +23,8 @@
     "\"init\":\"glorot_uniform\"}]}"
 
 static const char *const names[] = {
-    "lenet5", "lenet-caffe", "lenet-coreml", "cnn-mcmahan", "mlp",
-    "logreg", NULL};
+    "lenet5", "lenet-caffe", "lenet-coreml",       "cnn-mcmahan",
+    "mlp",    "logreg",      "lenet-coreml-leaky", NULL};
 
 /* In the order of names. */
 static const char *const specs[] = {
@@ -47,6 +49,10 @@ static const char *const specs[] = {
         CLASSES("fc3"),
     /* multinomial logistic regression; 7,850 */
     HEAD FLATTEN CLASSES("fc1"),
+    /* lenet-coreml where no value is ever skipped; 585,958 */
+    HEAD CONV("conv1", 32, 3, 0) LEAKY("leaky1") MEAN("pool1")
+        CONV("conv2", 32, 2, 0) LEAKY("leaky2") MEAN("pool2")
+            FLATTEN DENSE("fc1", 500) LEAKY("leaky3") CLASSES("fc2"),
 };
 
 const char *const *pf_zoo_names(void)

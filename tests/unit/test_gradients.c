@@ -22,6 +22,9 @@
 #define IN(c, h, w)                                                            \
     "{\"version\":1,\"input\":[" #c "," #h "," #w                              \
     "],\"loss\":\"softmax_cross_entropy\",\"layers\":["
+#define IN_LOSS(c, h, w, loss)                                                 \
+    "{\"version\":1,\"input\":[" #c "," #h "," #w "],\"loss\":\"" loss         \
+    "\",\"layers\":["
 #define FLAT "{\"name\":\"flat\",\"type\":\"flatten\"},"
 #define END  "{\"name\":\"out\",\"type\":\"dense\",\"units\":4}]}"
 /* In front of the layer under test, so that its input gradient is used. */
@@ -52,6 +55,68 @@ static const struct {
     {"dense",
      IN(6, 1, 1) "{\"name\":\"a\",\"type\":\"dense\",\"units\":7},"
                  "{\"name\":\"b\",\"type\":\"dense\",\"units\":5}," END},
+    {"depthwise_conv2d", IN(2, 7, 6) FIRST
+     "{\"name\":\"d\",\"type\":\"depthwise_conv2d\",\"kernel\":3}," FLAT END},
+    {"depthwise_conv2d", IN(1, 6, 9) FIRST
+     "{\"name\":\"d\",\"type\":\"depthwise_conv2d\",\"kernel\":4,"
+     "\"padding\":2,\"stride\":2}," FLAT END},
+    {"avgpool2d", IN(2, 8, 7) FIRST
+     "{\"name\":\"p\",\"type\":\"avgpool2d\",\"size\":2}," FLAT END},
+    {"avgpool2d", IN(1, 8, 9) FIRST
+     "{\"name\":\"t\",\"type\":\"tanh\"},"
+     "{\"name\":\"p\",\"type\":\"avgpool2d\",\"size\":3,\"stride\":2}," FLAT
+         END},
+    {"globalavgpool",
+     IN(2, 5, 4) FIRST "{\"name\":\"g\",\"type\":\"globalavgpool\"}," END},
+    {"globalmaxpool",
+     IN(2, 5, 4) FIRST "{\"name\":\"g\",\"type\":\"globalmaxpool\"}," END},
+    {"leaky_relu", IN(1, 5, 5) FIRST
+     "{\"name\":\"r\",\"type\":\"leaky_relu\"},"
+     "{\"name\":\"r2\",\"type\":\"leaky_relu\",\"slope\":0.3}," FLAT END},
+    {"tanh", IN(2, 4, 4) FIRST "{\"name\":\"t\",\"type\":\"tanh\"}," FLAT END},
+    {"sigmoid",
+     IN(2, 4, 4) FIRST "{\"name\":\"s\",\"type\":\"sigmoid\"}," FLAT END},
+    {"dropout", IN(2, 4, 5) FIRST
+     "{\"name\":\"d\",\"type\":\"dropout\",\"rate\":0.3}," FLAT END},
+    {"batchnorm2d",
+     IN(2, 4, 5) FIRST "{\"name\":\"n\",\"type\":\"batchnorm2d\"},"
+                       "{\"name\":\"t\",\"type\":\"tanh\"}," FLAT END},
+    {"batchnorm2d",
+     IN(6, 1, 1) "{\"name\":\"a\",\"type\":\"dense\",\"units\":7},"
+                 "{\"name\":\"n\",\"type\":\"batchnorm2d\",\"eps\":0.01},"
+                 "{\"name\":\"t\",\"type\":\"tanh\"}," END},
+    {"groupnorm", IN(2, 4, 5) FIRST
+     "{\"name\":\"n\",\"type\":\"groupnorm\",\"groups\":1}," FLAT END},
+    {"groupnorm",
+     IN(2, 4,
+        5) "{\"name\":\"c\",\"type\":\"conv2d\",\"out_channels\":6,\"kernel\":"
+           "2},"
+           "{\"name\":\"n\",\"type\":\"groupnorm\",\"groups\":3}," FLAT END},
+    {"add", IN(3, 5, 5) FIRST
+     "{\"name\":\"c\",\"type\":\"conv2d\",\"out_channels\":3,\"kernel\":3,"
+     "\"padding\":1},{\"name\":\"t\",\"type\":\"tanh\"},"
+     "{\"name\":\"s\",\"type\":\"add\",\"inputs\":[\"t\",\"first\"]}," FLAT
+         END},
+    {"add", IN(3, 5, 5) FIRST /* twice the same, and a value taken thrice */
+     "{\"name\":\"s\",\"type\":\"add\",\"inputs\":[\"first\",\"first\"]},"
+     "{\"name\":\"t\",\"type\":\"sigmoid\",\"inputs\":[\"first\"]},"
+     "{\"name\":\"u\",\"type\":\"add\",\"inputs\":[\"s\",\"t\"]}," FLAT END},
+    {"add", IN(3, 5, 5) /* the input is nobody's gradient */
+     "{\"name\":\"c\",\"type\":\"conv2d\",\"out_channels\":3,\"kernel\":3,"
+     "\"padding\":1},"
+     "{\"name\":\"s\",\"type\":\"add\",\"inputs\":[\"input\",\"c\"]}," FLAT
+         END},
+};
+
+static const struct {
+    const char *loss, *spec;
+} losses[] = {
+    {"softmax_cross_entropy", IN_LOSS(5, 1, 1, "softmax_cross_entropy") END},
+    {"mse", IN_LOSS(5, 1, 1, "mse") END},
+    {"binary_cross_entropy", IN_LOSS(5, 1, 1, "binary_cross_entropy") END},
+    {"binary_cross_entropy",
+     IN_LOSS(5, 1, 1, "binary_cross_entropy") "{\"name\":\"out\",\"type\":"
+                                              "\"dense\",\"units\":1}]}"},
 };
 
 struct check {
@@ -77,9 +142,8 @@ static double loss_of(struct check *c, double *gradient)
     c->r.w = c->w;
     c->r.grads = c->grads;
     logits = pf_exec_forward(&c->e, &c->r);
-    return pf_softmax_cross_entropy(logits, c->labels, N,
-                                    pf_model_n_classes(c->m), 1.0 / N, gradient,
-                                    NULL) /
+    return c->m->loss->run(logits, c->labels, N, pf_exec_outputs(&c->e),
+                           1.0 / N, gradient, NULL) /
            N;
 }
 
@@ -170,6 +234,21 @@ static void every_layer_type_has_the_gradient_of_its_forward(void **state)
     }
 }
 
+static void every_loss_has_the_gradient_of_its_value(void **state)
+{
+    (void)state;
+    for (size_t t = 0; pf_loss_types[t]; t++) {
+        size_t found = 0;
+        for (size_t i = 0; i < sizeof losses / sizeof *losses; i++)
+            if (strcmp(losses[i].loss, pf_loss_types[t]->name) == 0) {
+                check_spec(losses[i].spec);
+                found++;
+            }
+        if (found == 0)
+            fail_msg("no example of %s", pf_loss_types[t]->name);
+    }
+}
+
 static void the_gradient_of_chunks_adds_up(void **state)
 {
     struct check c = {0};
@@ -196,6 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_layer_type_has_the_gradient_of_its_forward),
+        cmocka_unit_test(every_loss_has_the_gradient_of_its_value),
         cmocka_unit_test(the_gradient_of_chunks_adds_up),
     };
 

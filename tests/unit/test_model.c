@@ -27,9 +27,13 @@ static void the_zoo_has_the_parameter_counts_of_its_papers(void **state)
         const char *name;
         size_t n;
     } zoo[] = {
-        {"lenet5", 61706},        {"lenet-caffe", 431080},
-        {"lenet-coreml", 585958}, {"cnn-mcmahan", 1663370},
-        {"mlp", 199210},          {"logreg", 7850},
+        {"lenet5", 61706},
+        {"lenet-caffe", 431080},
+        {"lenet-coreml", 585958},
+        {"cnn-mcmahan", 1663370},
+        {"mlp", 199210},
+        {"logreg", 7850},
+        {"lenet-coreml-leaky", 585958},
     };
     size_t i;
 
@@ -101,8 +105,12 @@ static const struct {
     {"{\"version\":2}", POCKETFED_UNSUPPORTED, "/version is 2"},
     {"{}", POCKETFED_MALFORMED, "/version"},
     {HEAD "\"layers\":[" FLAT FC "]}", POCKETFED_MALFORMED, "/loss"},
-    {HEAD "\"loss\":\"mse\",\"layers\":[" FLAT FC "]}", POCKETFED_UNSUPPORTED,
-     "mse"},
+    {HEAD "\"loss\":\"hinge\",\"layers\":[" FLAT FC "]}", POCKETFED_UNSUPPORTED,
+     "\"hinge\" in this version; it can be softmax_cross_entropy, mse or "
+     "binary_cross_entropy"},
+    {HEAD "\"loss\":\"mse\",\"layers\":[" FLAT
+          "{\"name\":\"fc\",\"type\":\"dense\",\"units\":1}]}",
+     POCKETFED_MALFORMED, "the loss needs 2 to 4096"},
     {HEAD LOSS "\"layer\":[" FLAT FC "]}", POCKETFED_MALFORMED,
      "did you mean \"layers\""},
     {HEAD LOSS "\"layers\":[]}", POCKETFED_MALFORMED, "/layers"},
@@ -116,7 +124,7 @@ static const struct {
     {ONE("{\"name\":\"x\",\"type\":\"lstm\"}"), POCKETFED_UNSUPPORTED,
      "/layers/0/type: there is no layer type \"lstm\""},
     {ONE("{\"name\":\"x\",\"type\":\"lstm\"}"), POCKETFED_UNSUPPORTED,
-     "conv2d, maxpool2d, relu, flatten, dense"},
+     "conv2d, depthwise_conv2d, maxpool2d"},
     {ONE("{\"type\":\"relu\"}"), POCKETFED_MALFORMED, "/layers/0/name"},
     {ONE("{\"name\":\"a.b\",\"type\":\"relu\"}"), POCKETFED_MALFORMED,
      "/layers/0/name"},
@@ -143,9 +151,46 @@ static const struct {
     {ONE("{\"name\":\"p\",\"type\":\"maxpool2d\",\"size\":9}"),
      POCKETFED_MALFORMED, "/layers/0/size is 9"},
     {ONE("{\"name\":\"r\",\"type\":\"relu\",\"inputs\":[\"q\"]}"),
-     POCKETFED_UNSUPPORTED, "/layers/0/inputs"},
+     POCKETFED_MALFORMED,
+     "/layers/0/inputs/0: no earlier layer has the name \"q\""},
+    {ONE("{\"name\":\"r\",\"type\":\"relu\",\"inputs\":[\"inptu\"]}"),
+     POCKETFED_MALFORMED, "did you mean \"input\""},
+    {ONE("{\"name\":\"r\",\"type\":\"relu\",\"inputs\":[\"fc\"]}"),
+     POCKETFED_MALFORMED, "/layers/0/inputs/0"}, /* a later one */
     {ONE("{\"name\":\"r\",\"type\":\"relu\",\"inputs\":[\"input\",\"q\"]}"),
-     POCKETFED_UNSUPPORTED, "/layers/0/inputs"},
+     POCKETFED_MALFORMED,
+     "/layers/0/inputs has 2 entries; a layer of type relu takes 1"},
+    {ONE("{\"name\":\"r\",\"type\":\"relu\",\"inputs\":[7]}"),
+     POCKETFED_MALFORMED, "/layers/0/inputs"},
+    {ONE("{\"name\":\"s\",\"type\":\"add\"}"), POCKETFED_MALFORMED,
+     "/layers/0/inputs is missing; an add layer takes 2"},
+    {ONE("{\"name\":\"s\",\"type\":\"add\",\"inputs\":[\"input\"]}"),
+     POCKETFED_MALFORMED, "/layers/0/inputs has 1 entries"},
+    {ONE("{" CONV "\"kernel\":1},{\"name\":\"s\",\"type\":\"add\",\"inputs\":["
+         "\"input\",\"c\"]}"),
+     POCKETFED_MALFORMED,
+     "/layers/1/inputs: their shapes differ, 1x8x8 and 2x8x8"},
+    {ONE("{" CONV "\"kernel\":1},{\"name\":\"r\",\"type\":\"relu\",\"inputs\":["
+         "\"input\"]}"),
+     POCKETFED_MALFORMED, "/layers/0: nothing takes the output of \"c\""},
+    {ONE("{\"name\":\"d\",\"type\":\"dropout\",\"rate\":1}"),
+     POCKETFED_MALFORMED, "/layers/0/rate must be a number from 0 to 0.99"},
+    {ONE("{\"name\":\"d\",\"type\":\"dropout\",\"rate\":\"half\"}"),
+     POCKETFED_MALFORMED, "/layers/0/rate"},
+    {ONE("{\"name\":\"r\",\"type\":\"leaky_relu\",\"slope\":-0.1}"),
+     POCKETFED_MALFORMED, "/layers/0/slope"},
+    {ONE("{\"name\":\"r\",\"type\":\"leaky_relu\",\"slop\":0.1}"),
+     POCKETFED_MALFORMED, "did you mean \"slope\""},
+    {ONE("{\"name\":\"n\",\"type\":\"batchnorm2d\",\"eps\":0}"),
+     POCKETFED_MALFORMED, "/layers/0/eps"},
+    {ONE("{\"name\":\"n\",\"type\":\"groupnorm\",\"groups\":2}"),
+     POCKETFED_MALFORMED, "/layers/0/groups is 2, which does not divide the 1"},
+    {ONE("{\"name\":\"r\",\"type\":\"leakyrelu\"}"), POCKETFED_UNSUPPORTED,
+     "did you mean \"leaky_relu\""},
+    {ONE("{\"name\":\"d\",\"type\":\"depthwise_conv2d\",\"kernel\":9}"),
+     POCKETFED_MALFORMED, "/layers/0/kernel is 9"},
+    {ONE("{\"name\":\"p\",\"type\":\"avgpool2d\",\"size\":9}"),
+     POCKETFED_MALFORMED, "/layers/0/size is 9, but its input is only 8x8"},
     {ONE("{\"name\":\"r\",\"type\":\"relu\",\"inputs\":\"input\"}"),
      POCKETFED_MALFORMED, "/layers/0/inputs"},
     {HEAD LOSS "\"layers\":[" FC "]}", POCKETFED_MALFORMED, "flatten"},
@@ -212,6 +257,72 @@ static void a_spec_that_is_too_long_is_refused(void **state)
     memset(blanks, ' ', len);
     assert_int_equal(pf_model_create(blanks, len, &m, NULL), POCKETFED_LIMIT);
     free(blanks);
+}
+
+#define RESIDUAL                                                               \
+    HEAD LOSS "\"layers\":[{\"name\":\"c\",\"type\":\"conv2d\",\"out_"         \
+              "channels\":4,\"kernel\":3,\"padding\":1},"                      \
+              "{\"name\":\"n\",\"type\":\"batchnorm2d\"},"                     \
+              "{\"name\":\"s\",\"type\":\"add\",\"inputs\":[\"n\",\"c\"]},"    \
+              "{\"name\":\"g\",\"type\":\"globalavgpool\"}," FC "]}"
+
+static void running_statistics_are_tensors_that_no_optimiser_moves(void **state)
+{
+    static const char *const names[] = {
+        "c.weight",       "c.bias",        "n.weight",  "n.bias",
+        "n.running_mean", "n.running_var", "fc.weight", "fc.bias"};
+    struct pf_model *m = make(RESIDUAL);
+    size_t n, n_params = pf_model_n_params(m), offset = 0;
+    const struct pf_tensor *t = pf_model_tensors(m, &n);
+    float *p = malloc(n_params * sizeof *p);
+
+    (void)state;
+    assert_non_null(p);
+    assert_int_equal(n, 8);
+    pf_model_init(m, 1, p);
+    for (size_t i = 0; i < n; i++) {
+        int statistic = i == 4 || i == 5;
+
+        assert_string_equal(t[i].name, names[i]);
+        assert_int_equal(t[i].trainable, !statistic);
+        assert_int_equal(t[i].offset, offset);
+        offset += t[i].count;
+        if (i >= 2 && i <= 5) {
+            assert_int_equal(t[i].n_dims, 1);
+            assert_int_equal(t[i].count, 4);
+            for (size_t j = 0; j < 4; j++)
+                assert_true(p[t[i].offset + j] == (i == 2 || i == 5 ? 1 : 0));
+        }
+    }
+    assert_int_equal(offset, n_params);
+    free(p);
+    pf_model_free(m);
+}
+
+static void inputs_and_reals_stand_in_the_canonical_form(void **state)
+{
+    struct pf_model *a = make(RESIDUAL), *b = make(pf_model_spec(a));
+
+    (void)state;
+    assert_string_equal(pf_model_spec(a), pf_model_spec(b));
+    assert_non_null(strstr(pf_model_spec(a),
+                           "\"type\":\"batchnorm2d\",\"inputs\":[\"c\"],"
+                           "\"eps\":1e-05,\"momentum\":0.1}"));
+    assert_non_null(
+        strstr(pf_model_spec(a), "\"type\":\"add\",\"inputs\":[\"n\",\"c\"]}"));
+    pf_model_free(a);
+    pf_model_free(b);
+}
+
+static void one_output_of_binary_cross_entropy_tells_two_classes(void **state)
+{
+    struct pf_model *m =
+        make(HEAD "\"loss\":\"binary_cross_entropy\",\"layers\":[" FLAT
+                  "{\"name\":\"fc\",\"type\":\"dense\",\"units\":1}]}");
+
+    (void)state;
+    assert_int_equal(pf_model_n_classes(m), 2);
+    pf_model_free(m);
 }
 
 static void equal_models_have_equal_canonical_bytes(void **state)
@@ -309,9 +420,10 @@ static void a_model_describes_itself_by_layer(void **state)
     (void)state;
     pf_buf_init(&b, 4096);
     assert_int_equal(pf_model_describe(m, &b), POCKETFED_OK);
-    assert_non_null(strstr(pf_buf_str(&b), "conv2        conv2d     16x10x10"
-                                           "             2416\n"));
-    assert_non_null(strstr(pf_buf_str(&b), "fc3          dense      10"));
+    assert_non_null(strstr(pf_buf_str(&b),
+                           "conv2        conv2d           16x10x10"
+                           "             2416\n"));
+    assert_non_null(strstr(pf_buf_str(&b), "fc3          dense            10"));
     pf_buf_free(&b);
     pf_model_free(m);
 }
@@ -324,6 +436,10 @@ int main(void)
         cmocka_unit_test(a_bad_spec_is_refused_with_the_place_of_its_fault),
         cmocka_unit_test(too_many_layers_are_refused),
         cmocka_unit_test(a_spec_that_is_too_long_is_refused),
+        cmocka_unit_test(
+            running_statistics_are_tensors_that_no_optimiser_moves),
+        cmocka_unit_test(inputs_and_reals_stand_in_the_canonical_form),
+        cmocka_unit_test(one_output_of_binary_cross_entropy_tells_two_classes),
         cmocka_unit_test(equal_models_have_equal_canonical_bytes),
         cmocka_unit_test(initial_parameters_follow_from_the_seed),
         cmocka_unit_test(normal_initialisers_have_their_deviation),
