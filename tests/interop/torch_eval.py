@@ -69,6 +69,14 @@ class LeNetCoreML(nn.Module):
         return self.fc2(F.relu(self.fc1(x)))
 
 
+class LeNetCoreMLLeaky(LeNetCoreML):
+    def forward(self, x):
+        x = F.avg_pool2d(F.leaky_relu(self.conv1(x)), 2)
+        x = F.avg_pool2d(F.leaky_relu(self.conv2(x)), 2)
+        x = torch.flatten(x, 1)
+        return self.fc2(F.leaky_relu(self.fc1(x)))
+
+
 class CNNMcMahan(nn.Module):
     def __init__(self):
         super().__init__()
@@ -114,6 +122,7 @@ ZOO = {
     "cnn-mcmahan": CNNMcMahan,
     "mlp": MLP,
     "logreg": LogReg,
+    "lenet-coreml-leaky": LeNetCoreMLLeaky,  # its shapes are lenet-coreml's: name it
 }
 
 
