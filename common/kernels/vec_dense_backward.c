@@ -241,26 +241,40 @@ static void panel_rows(const struct rows *r, size_t count, size_t width,
     }
 }
 
-/* Adds up the lanes of one row's input gradients; other examples have none. */
-static void write_dx(const struct pf_dense *s, size_t n, size_t k,
+/* Adds up the lanes of `count` rows' input gradients; other examples have none.
+ * They are put together first and written once per example: the examples are
+ * often a multiple of many cache lines apart, and then only a few of them can
+ * be in the cache together. */
+static void write_dx(const struct pf_dense *s, size_t n, size_t count,
                      const struct rows *r, float *dx)
 {
-    const float *lanes = r->dx + k * (r->entries / GROUP) * LANES;
+    float sums[TILE][PF_DENSE_ROWS];
 
-    for (size_t i = 0; i < n; i++)
-        dx[i * s->in] = 0;
     for (size_t tile = 0; tile < r->tiles; tile++) {
-        size_t e = r->begin[k * (r->tiles + 1) + tile];
-        size_t end = e + r->count[k * r->tiles + tile];
+        size_t first = tile * TILE, left = n - first;
 
-        for (; e < end; e++) {
-            const float *p = lanes + e / GROUP * LANES + e % GROUP;
-            float sum = p[0];
+        memset(sums, 0, sizeof sums);
+        for (size_t k = 0; k < count; k++) {
+            const float *lanes = r->dx + k * (r->entries / GROUP) * LANES;
+            const uint32_t *example = r->example + k * r->entries;
+            size_t e = r->begin[k * (r->tiles + 1) + tile];
+            size_t end = e + r->count[k * r->tiles + tile];
 
-            for (size_t l = GROUP; l < LANES; l += GROUP)
-                sum += p[l];
-            dx[r->example[k * r->entries + e] * s->in] = sum;
+            for (; e < end; e++) {
+                const float *p = lanes + e / GROUP * LANES + e % GROUP;
+                float sum = p[0];
+
+                for (size_t l = GROUP; l < LANES; l += GROUP)
+                    sum += p[l];
+                sums[example[e] - first][k] = sum;
+            }
         }
+        for (size_t i = 0; i < left && i < TILE; i++)
+            if (count == PF_DENSE_ROWS)
+                memcpy(dx + (first + i) * s->in, sums[i], sizeof sums[i]);
+            else
+                memcpy(dx + (first + i) * s->in, sums[i],
+                       count * sizeof(float));
     }
 }
 
@@ -290,7 +304,7 @@ void PF_NAME(dense_backward)(const struct pf_dense *s, size_t n, size_t first,
                 for (k = 0; k < count * width; k++)
                     grad[place + k] += r.gradient[k];
         }
-        for (k = 0; dx && k < count; k++)
-            write_dx(s, n, k, &r, dx + j + k);
+        if (dx)
+            write_dx(s, n, count, &r, dx + j);
     }
 }
