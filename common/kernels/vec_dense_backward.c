@@ -219,9 +219,36 @@ static void row_part(size_t vectors, int want_dx, size_t entries,
 #undef CASE
 }
 
+/* The arrays that the next block of rows will read, at its place. */
+struct ahead {
+    const float *array[3];
+    size_t arrays, rows;
+};
+
+static struct ahead look_ahead(const float *packed, size_t place, size_t rows,
+                               const struct pf_update *u, size_t at)
+{
+    struct ahead a = {{packed + place}, 1, rows};
+
+    if (u && u->m)
+        a.array[a.arrays++] = u->m + at + place;
+    if (u && u->v)
+        a.array[a.arrays++] = u->v + at + place;
+    return a;
+}
+
+static void fetch_row(const struct ahead *a, size_t k, size_t width)
+{
+    if (k < a->rows)
+        for (size_t i = 0; i < a->arrays; i++)
+            for (size_t l = 0; l < width; l += 64 / sizeof(float))
+                __builtin_prefetch(a->array[i] + k * width + l, 1, 2);
+}
+
 /* One panel of `count` rows; turned and w are the panel's. */
 static void panel_rows(const struct rows *r, size_t count, size_t width,
-                       const float *turned, const float *w, int want_dx)
+                       const float *turned, const float *w, int want_dx,
+                       const struct ahead *ahead)
 {
     size_t tile, k, l, part;
 
@@ -233,6 +260,8 @@ static void panel_rows(const struct rows *r, size_t count, size_t width,
                 const uint32_t *begin = r->begin + k * (r->tiles + 1) + tile;
                 size_t at = k * r->entries + begin[0];
 
+                if (l == 0 && tile == 0)
+                    fetch_row(ahead, k, width);
                 row_part(part / LANES, want_dx, begin[1] - begin[0],
                          r->example + at, r->x + at, turned + l, width,
                          w + k * width + l, r->gradient + k * width + l,
@@ -284,20 +313,24 @@ void PF_NAME(dense_backward)(const struct pf_dense *s, size_t n, size_t first,
                              const struct pf_update *update, size_t at,
                              float *grad, float *dx, void *scratch)
 {
-    size_t wide = dense_wide(s), width, count, k;
+    size_t wide = dense_wide(s), width, count, left, next, k;
     int all = dx && !s->zero_is_dead;
     struct rows r;
 
     lay_out(n, scratch, &r);
     for (size_t j = first; j < end; j += count) {
         count = end - j < PF_DENSE_ROWS ? end - j : PF_DENSE_ROWS;
+        left = end - j - count;
+        next = left < PF_DENSE_ROWS ? left : PF_DENSE_ROWS;
         fill_rows(s, n, j, count, x, all, &r);
         memset(r.dx, 0, count * (r.entries / GROUP) * LANES * sizeof *r.dx);
         for (size_t o = 0; o < wide; o += width) {
             size_t place = o * s->in + j * (width = dense_width(wide, o));
+            struct ahead ahead =
+                look_ahead(packed, place + count * width, next, update, at);
 
             panel_rows(&r, count, width, turned + n * o, packed + place,
-                       dx != NULL);
+                       dx != NULL, &ahead);
             if (update)
                 PF_NAME(update)(update, at + place, count * width, r.gradient);
             else
