@@ -9,6 +9,7 @@
 #define PF_PARALLEL_H
 
 #include <stddef.h>
+#include "denormal.h"
 
 struct pf_parallel {
     void *ctx;
@@ -26,15 +27,32 @@ static inline unsigned pf_parallel_workers(const struct pf_parallel *p)
     return p && p->n > 1 ? p->n : 1;
 }
 
+struct pf_parallel_task {
+    void (*task)(void *arg, unsigned i, unsigned worker);
+    void *arg;
+};
+
+/* A task in the floating-point mode of a training, on whatever thread. */
+static inline void pf_parallel_one(void *arg, unsigned i, unsigned worker)
+{
+    const struct pf_parallel_task *t = arg;
+    uint64_t mode = pf_denormals_flush();
+
+    t->task(t->arg, i, worker);
+    pf_denormals_restore(mode);
+}
+
 static inline void
 pf_parallel_run(const struct pf_parallel *p, unsigned n_tasks,
                 void (*task)(void *arg, unsigned i, unsigned worker), void *arg)
 {
+    struct pf_parallel_task t = {task, arg};
+
     if (n_tasks > 1 && pf_parallel_workers(p) > 1)
-        p->run(p->ctx, n_tasks, task, arg);
+        p->run(p->ctx, n_tasks, pf_parallel_one, &t);
     else
         for (unsigned i = 0; i < n_tasks; i++)
-            task(arg, i, 0);
+            pf_parallel_one(&t, i, 0);
 }
 
 /* Into how many tasks to cut `count` pieces: one for one worker, else enough

@@ -318,6 +318,7 @@ enum pocketfed_status pf_trainer_step(struct pf_trainer *t)
 {
     struct pf_train_position *at = &t->at;
     enum pocketfed_status st;
+    uint64_t mode;
     double loss;
     size_t n;
 
@@ -327,7 +328,9 @@ enum pocketfed_status pf_trainer_step(struct pf_trainer *t)
     n = t->examples->n - (size_t)at->batch * t->c.batch;
     if (n > t->c.batch)
         n = t->c.batch;
+    mode = pf_denormals_flush();
     st = run_batch(t, n, &loss);
+    pf_denormals_restore(mode);
     if (st != POCKETFED_OK)
         return st;
     if (at->batch == 0) {
