@@ -108,7 +108,7 @@ static void *client_main(void *arg)
     struct client *k = arg;
     struct bench *b = k->b;
     double length = b->seconds / 20 < 0.1 ? b->seconds / 20 : 0.1;
-    double until, rate, cpu_rate;
+    double until;
 
     if (length < b->seconds / MAX_CHUNKS)
         length = b->seconds / MAX_CHUNKS;
@@ -117,8 +117,11 @@ static void *client_main(void *arg)
     pthread_mutex_unlock(&b->gate);
     if (b->given_up)
         return NULL;
-    k->status = chunk(k, WARM_UP_S, &rate, &cpu_rate);
-    k->first = pf_trainer_position(k->trainer)->examples;
+    k->status = chunk(k, WARM_UP_S, &k->rate[0], &k->cpu_rate[0]);
+    if (k->status == POCKETFED_OK) /* over already: that was all there is */
+        k->peak[k->n_chunks++] = bench_peak(b->k);
+    else
+        k->first = pf_trainer_position(k->trainer)->examples;
     until = bench_now() + b->seconds;
     while (k->status == POCKETFED_AGAIN && k->n_chunks < MAX_CHUNKS &&
            bench_now() < until) {
