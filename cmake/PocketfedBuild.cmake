@@ -3,7 +3,7 @@
 
 add_library(pf_build INTERFACE)
 target_compile_definitions(pf_build INTERFACE
-  _POSIX_C_SOURCE=200809L _DEFAULT_SOURCE POCKETFED_VERSION="${PROJECT_VERSION}")
+  _POSIX_C_SOURCE=200809L _DEFAULT_SOURCE _FILE_OFFSET_BITS=64 POCKETFED_VERSION="${PROJECT_VERSION}")
 target_compile_options(pf_build INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
   -Wmissing-prototypes -Wvla -Wundef -Wformat=2 -Wdouble-promotion
