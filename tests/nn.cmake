@@ -2,6 +2,10 @@ pf_test(unit_model LABEL unit SOURCES unit/test_model.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn)
 pf_test(unit_train LABEL unit SOURCES unit/test_train.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn)
+pf_test(unit_exec LABEL unit SOURCES unit/test_exec.c
+  ROOMS pf_base pf_crypto pf_kernels pf_nn)
+target_link_options(unit_exec PRIVATE
+  -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
 pf_test(unit_optimizer LABEL unit SOURCES unit/test_optimizer.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn)
 

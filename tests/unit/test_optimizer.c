@@ -80,6 +80,127 @@ static void optimisers_make_the_steps_of_their_papers(void **state)
     check_first_steps(c, 1, 0.1f, (float)(0.1 - 0.1 * m / (sqrt(v) + 1e-8)));
 }
 
+/* The first step has g = -1 by w, the second one g2 (above), where w = 0.1. */
+static void newer_rules_make_the_steps_of_their_papers(void **state)
+{
+    struct pf_train_config c;
+    double g2, m, v, b1, w1;
+
+    (void)state;
+    pf_train_config_default(&c);
+    c.lr = 0.1;
+    c.momentum = 0.5;
+    c.nesterov = 1;
+    /* m = -1, w = 0.1 (1 + 0.5); b = 0.075, so z0 - z1 = 2 (0.3 + 0.075) */
+    g2 = -2 / (1 + exp(0.75));
+    m = -0.5 + g2;
+    check_first_steps(c, 1, 0.15f, (float)(0.15 - 0.1 * (g2 + 0.5 * m)));
+    c.momentum = 0;
+    c.nesterov = 0;
+    /* AdamW: w is zero at first, so decay shows in the second step only */
+    c.optimizer = PF_ADAMW;
+    c.weight_decay = 0.5;
+    g2 = -2 / (1 + exp(0.6));
+    m = (0.9 * 0.1 * -1 + 0.1 * g2) / (1 - 0.9 * 0.9);
+    v = (0.999 * 0.001 + 0.001 * g2 * g2) / (1 - 0.999 * 0.999);
+    check_first_steps(
+        c, 1, 0.1f,
+        (float)(0.1 - 0.1 * 0.5 * 0.1 - 0.1 * m / (sqrt(v) + 1e-8)));
+    c.optimizer = PF_SGD;
+    c.weight_decay = 0;
+    /* The whole gradient is (-1, 1, -1/2, 1/2), of norm sqrt(2.5). */
+    c.clip_norm = 0.5 * sqrt(2.5);
+    w1 = 0.05;
+    b1 = 0.025;
+    g2 = -2 / (1 + exp(2 * (2 * w1 + b1)));
+    v = fabs(g2) * sqrt(2.5); /* the norm of the second one */
+    check_first_steps(c, 1, (float)w1,
+                      (float)(w1 - 0.1 * g2 * c.clip_norm / v));
+    c.clip_norm = 100; /* never */
+    g2 = -2 / (1 + exp(0.5));
+    check_first_steps(c, 1, 0.1f, (float)(0.1 - 0.1 * g2));
+    c.clip_norm = 0;
+    /* FedProx pulls back to where it began, which is zero. */
+    c.mu = 2;
+    check_first_steps(c, 1, 0.1f, (float)(0.1 - 0.1 * (g2 + 2 * 0.1)));
+}
+
+static void a_control_variate_is_added_to_the_gradient(void **state)
+{
+    static const float control[4] = {0.25f, 0, 0, -0.5f};
+    struct pf_examples same = {NULL, 1, get_two};
+    struct pf_model *m = NULL;
+    struct pf_trainer *t = NULL;
+    struct pf_train_config c;
+    float p[4] = {0};
+
+    (void)state;
+    pf_train_config_default(&c);
+    c.lr = 0.1;
+    c.batch = 1;
+    pf_model_create(LINE, strlen(LINE), &m, NULL);
+    pf_trainer_create(m, &c, &same, 1, NULL, &t, NULL);
+    assert_int_equal(pf_trainer_set_control(t, control), POCKETFED_INVALID);
+    pf_trainer_free(t);
+    c.control = 1;
+    pf_trainer_create(m, &c, &same, 1, NULL, &t, NULL);
+    assert_int_equal(pf_trainer_set_control(t, control), POCKETFED_OK);
+    pf_trainer_set_params(t, p);
+    pf_trainer_step(t);
+    pf_trainer_get_params(t, p);
+    assert_true(fabsf(p[0] - 0.075f) < 1e-6f && fabsf(p[1] + 0.1f) < 1e-6f);
+    assert_true(fabsf(p[2] - 0.05f) < 1e-6f && fabsf(p[3] - 0) < 1e-6f);
+    pf_trainer_free(t);
+    pf_model_free(m);
+}
+
+static void assert_rate(const struct pf_train_config *c, uint64_t step,
+                        double rate)
+{
+    double ours = pf_train_rate(c, step, 100, 10);
+
+    if (!(fabs(ours - rate) <= 1e-12))
+        fail_msg("step %u: %.12g instead of %.12g", (unsigned)step, ours, rate);
+}
+
+static void rates_follow_their_schedule(void **state)
+{
+    struct pf_train_config c;
+
+    (void)state;
+    pf_train_config_default(&c);
+    c.lr = 0.8;
+    assert_rate(&c, 0, 0.8);
+    assert_rate(&c, 99, 0.8);
+    c.warmup = 4; /* a quarter, a half, ... */
+    assert_rate(&c, 0, 0.2);
+    assert_rate(&c, 2, 0.6);
+    assert_rate(&c, 3, 0.8);
+    assert_rate(&c, 4, 0.8);
+    c.warmup = 0;
+    c.schedule = PF_STEP;
+    c.gamma = 0.5;
+    c.decay_epochs = 3; /* of ten steps */
+    assert_rate(&c, 29, 0.8);
+    assert_rate(&c, 30, 0.4);
+    assert_rate(&c, 99, 0.1);
+    c.decay_epochs = 0;
+    c.decay_steps = 7;
+    assert_rate(&c, 6, 0.8);
+    assert_rate(&c, 7, 0.4);
+    assert_rate(&c, 14, 0.2);
+    c.schedule = PF_COSINE;
+    c.lr_min = 0.2;
+    assert_rate(&c, 0, 0.8);
+    assert_rate(&c, 50, 0.5);
+    assert_rate(&c, 25, 0.5 + 0.3 * sqrt(0.5));
+    c.warmup = 20; /* the cosine begins behind it */
+    assert_rate(&c, 20, 0.8);
+    assert_rate(&c, 60, 0.5);
+    c.warmup = 200; /* longer than the training */
+    assert_rate(&c, 99, 0.4);
+}
+
 static void a_bad_configuration_is_refused_by_name(void **state)
 {
     struct pf_train_config c;
@@ -121,6 +242,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(optimisers_make_the_steps_of_their_papers),
+        cmocka_unit_test(newer_rules_make_the_steps_of_their_papers),
+        cmocka_unit_test(a_control_variate_is_added_to_the_gradient),
+        cmocka_unit_test(rates_follow_their_schedule),
         cmocka_unit_test(a_bad_configuration_is_refused_by_name),
     };
 
