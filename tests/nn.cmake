@@ -1,5 +1,7 @@
 pf_test(unit_model LABEL unit SOURCES unit/test_model.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn)
+pf_test(unit_layers LABEL unit SOURCES unit/test_layers.c
+  ROOMS pf_base pf_crypto pf_kernels pf_nn)
 pf_test(unit_train LABEL unit SOURCES unit/test_train.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn)
 pf_test(unit_exec LABEL unit SOURCES unit/test_exec.c

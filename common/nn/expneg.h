@@ -2,8 +2,8 @@
  * into vectors: no branch, no call, no table.  Own arithmetic, so bits do not
  * depend on the C library; the double build takes the precise functions.
  *
- * NaN stays NaN.  Relative errors in float, measured over all arguments that
- * tests/unit/test_expneg.c walks: exp under 2e-7, tanh and sigmoid under 4e-7.
+ * NaN stays NaN.  Relative errors in float, over the arguments that
+ * tests/unit/test_layers.c walks: exp under 2e-7, tanh and sigmoid under 4e-7.
  */
 #ifndef PF_EXPNEG_H
 #define PF_EXPNEG_H
