@@ -4,3 +4,13 @@ add_test(NAME interop_torch_eval COMMAND
   ${CMAKE_SOURCE_DIR}/tests/interop/torch_eval ${CMAKE_BINARY_DIR}/bin)
 set_tests_properties(interop_torch_eval PROPERTIES LABELS interop TIMEOUT 900
   SKIP_RETURN_CODE 77)
+
+# Outputs, losses and gradients of random nets and of the zoo; nn.cmake builds
+# the two programs.
+foreach(nets random zoo)
+  add_test(NAME interop_${nets}_gradients COMMAND
+    ${CMAKE_SOURCE_DIR}/tests/interop/net_gradients ${nets}
+    ${CMAKE_BINARY_DIR}/tests)
+  set_tests_properties(interop_${nets}_gradients PROPERTIES LABELS interop
+    TIMEOUT 600 SKIP_RETURN_CODE 77)
+endforeach()

@@ -37,5 +37,14 @@ pf_test(unit_pytorch_double LABEL unit TIMEOUT 300 SOURCES unit/test_pytorch.c
   ROOMS pf_base pf_crypto pf_nn_double)
 target_compile_definitions(unit_pytorch_double PRIVATE PF_REAL_DOUBLE)
 
+# Gradients for tests/interop/net_gradients.py.
+add_executable(net_gradients interop/net_gradients.c)
+pf_use_rooms(net_gradients pf_base pf_crypto pf_kernels pf_nn)
+add_executable(net_gradients_double interop/net_gradients.c)
+pf_use_rooms(net_gradients_double pf_base pf_crypto pf_nn_double)
+target_compile_definitions(net_gradients_double PRIVATE PF_REAL_DOUBLE)
+set_target_properties(net_gradients net_gradients_double PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+
 pf_fuzz(fuzz_spec SOURCES fuzz/fuzz_spec.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn CORPUS spec)

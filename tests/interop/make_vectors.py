@@ -174,6 +174,8 @@ def module(l, shape):
     if kind == "batchnorm2d":
         norm = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
         return norm(c, l.get("eps", 1e-5), l.get("momentum", 0.1))
+    if kind == "dropout":
+        return nn.Dropout(l.get("rate", 0.5))
     if kind == "groupnorm":
         return nn.GroupNorm(l["groups"], c, l.get("eps", 1e-5))
     return {
@@ -305,4 +307,5 @@ def main():
         print(name, os.path.getsize(path))
 
 
-main()
+if __name__ == "__main__":
+    main()
