@@ -79,6 +79,10 @@ static enum pocketfed_status take_options(struct pocketfed_client *c,
         return pf_fail(err, POCKETFED_INVALID,
                        "options.device_class is longer than %zu bytes",
                        sizeof c->device_class - 1);
+    if ((unsigned)o.precision > POCKETFED_INT8)
+        return pf_fail(err, POCKETFED_INVALID,
+                       "options.precision is none of enum pocketfed_precision");
+    c->precision = (enum pf_precision)o.precision;
     c->member.memory = o.memory;
     c->member.client_version = POCKETFED_VERSION;
     c->member.device_class = c->device_class;
@@ -464,8 +468,8 @@ void pocketfed_client_close(struct pocketfed_client *c)
     pf_client_wipe(c->enrol_body.data, c->enrol_body.len);
     pf_buf_free(&c->enrol_body);
     pf_buf_free(&c->receipt);
+    pf_infer_close(c->infer);
     pf_model_free(c->model);
-    free(c->params);
     pf_storage_close(&c->storage);
     pf_client_wipe(c, sizeof *c);
     free(c);

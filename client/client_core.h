@@ -66,8 +66,9 @@ struct pocketfed_client {
     uint64_t bytes_up, bytes_down, participations; /* since open */
 
     /* The model for predictions. */
+    enum pf_precision precision;
     struct pf_model *model;
-    float *params;
+    struct pf_infer *infer;
     char model_digest[65];
 };
 

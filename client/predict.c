@@ -8,15 +8,18 @@
 #include "safetensors.h"
 #include "text.h"
 
-/* The newest model into c->model; kept until there is a newer one. */
+/* The newest model into c->model and c->infer; kept until there is a newer
+ * one. */
 static enum pocketfed_status load_newest(struct pocketfed_client *c)
 {
     const char *name = c->counters.models[0];
     struct pf_model *model = NULL;
+    struct pf_infer *infer = NULL;
     float *params = NULL;
     uint8_t digest[32], is[32];
     struct pf_buf file;
     enum pocketfed_status st;
+    fenv_t app;
 
     if (c->counters.n_models == 0 || !pf_unhex(name, strlen(name), digest, 32))
         return pf_fail(&c->error, POCKETFED_NOT_FOUND,
@@ -40,10 +43,19 @@ static enum pocketfed_status load_newest(struct pocketfed_client *c)
                              &c->error);
     if (st)
         goto out;
+    fegetenv(&app);
+    fesetenv(FE_DFL_ENV);
+    st = pf_infer_open(model, params, 1, c->precision, NULL, &infer, &c->error);
+    fesetenv(&app);
+    free(params);
+    if (st) {
+        pf_model_free(model);
+        goto out;
+    }
+    pf_infer_close(c->infer);
     pf_model_free(c->model);
-    free(c->params);
     c->model = model;
-    c->params = params;
+    c->infer = infer;
     memcpy(c->model_digest, name, sizeof c->model_digest);
 out:
     pf_buf_free(&file);
@@ -77,9 +89,8 @@ enum pocketfed_status pocketfed_client_predict(struct pocketfed_client *c,
                        classes, *n_classes);
     fegetenv(&app);
     fesetenv(FE_DFL_ENV);
-    st = pf_predict(c->model, c->params, x, probabilities, &c->error);
+    pf_infer_probabilities(c->infer, x, probabilities);
     fesetenv(&app);
-    if (st == POCKETFED_OK)
-        *n_classes = classes;
-    return st;
+    *n_classes = classes;
+    return POCKETFED_OK;
 }

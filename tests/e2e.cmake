@@ -31,3 +31,8 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT POCKETFED_SANITIZE AND
   set_tests_properties(e2e_demo PROPERTIES LABELS e2e TIMEOUT 300
     SKIP_RETURN_CODE 77)
 endif()
+
+add_test(NAME e2e_precision COMMAND sh ${CMAKE_SOURCE_DIR}/tests/e2e/precision.sh
+  ${CMAKE_BINARY_DIR}/bin)
+set_tests_properties(e2e_precision PROPERTIES LABELS e2e TIMEOUT 600
+  SKIP_RETURN_CODE 77)

@@ -8,6 +8,8 @@ pf_test(unit_exec LABEL unit SOURCES unit/test_exec.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn)
 target_link_options(unit_exec PRIVATE
   -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
+pf_test(unit_infer LABEL unit SOURCES unit/test_infer.c
+  ROOMS pf_base pf_crypto pf_kernels pf_nn)
 pf_test(unit_optimizer LABEL unit SOURCES unit/test_optimizer.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn)
 
@@ -18,7 +20,7 @@ get_target_property(kernels_dir pf_kernels SOURCE_DIR)
 list(TRANSFORM nn_sources PREPEND ${nn_dir}/)
 add_library(pf_nn_double OBJECT ${nn_sources} ${kernels_dir}/kernels.c
   ${kernels_dir}/reference.c ${kernels_dir}/reference_conv.c
-  ${kernels_dir}/reference_dense.c)
+  ${kernels_dir}/reference_dense.c ${kernels_dir}/reference_infer.c)
 target_link_libraries(pf_nn_double PRIVATE pf_build)
 target_compile_definitions(pf_nn_double PRIVATE PF_REAL_DOUBLE)
 # Also in Debug: plain loops over the larger networks take their time.

@@ -33,6 +33,7 @@ struct bench {
     double accuracy;
     struct bench_steps steps;
     uint64_t grown;
+    size_t weights; /* bytes of parameters, as they are kept */
 };
 
 static int is_trained_file(const char *name)
@@ -206,10 +207,15 @@ static enum pocketfed_status measure(struct bench *b, struct pf_error *err)
     bench_forget_peak();
     before = bench_resident();
     st = pf_infer_open(b->model, b->params, (size_t)cli_int(b->c, "batch"),
+                       precision_of(cli_text(b->c, "precision")),
                        pool_parallel(b->pool), &b->infer, err);
     if (st)
         return st;
     b->batch = pf_infer_batch(b->infer);
+    b->weights = pf_infer_measure(b->model, b->batch,
+                                  precision_of(cli_text(b->c, "precision")),
+                                  pool_parallel(b->pool))
+                     .weights;
     st = time_runs(b, err);
     if (st)
         return st;
@@ -252,9 +258,10 @@ static void say_json(const struct bench *b)
     bench_spread_json(&o, "peak_gflops", &b->peak);
     pf_buf_addf(&o,
                 ",\"dense_gflops\":%.3f,\"executed_gflops\":%.3f,"
-                "\"memory_bytes\":%llu,\"test_accuracy\":%.6f,",
+                "\"memory_bytes\":%llu,\"weight_bytes\":%zu,"
+                "\"test_accuracy\":%.6f,",
                 gflops(b, 0), gflops(b, 1), (unsigned long long)b->grown,
-                b->accuracy);
+                b->weights, b->accuracy);
     bench_steps_json(&b->steps, &o);
     pf_buf_adds(&o, "}");
     cli_out_json(&o);
@@ -276,7 +283,8 @@ static void say_text(const struct bench *b)
     cli_out("arithmetic   %.1f GFLOP/s executed, %.1f as if nothing were "
             "skipped; the peak of a thread is %.1f\n",
             gflops(b, 1), gflops(b, 0), b->peak.median);
-    cli_out("memory       %s\n", b->grown ? cli_bytes(b->grown, bytes) : "-");
+    cli_out("memory       %s", b->grown ? cli_bytes(b->grown, bytes) : "-");
+    cli_out("; parameters %s\n", cli_bytes(b->weights, bytes));
     cli_out("accuracy     %.4f of %s images\n", b->accuracy,
             cli_text(b->c, "data") ? "test" : "drawn");
     bench_steps_print(&b->steps, -1);
@@ -315,8 +323,8 @@ static const struct cli_option options[] = {
     {"data", 'd', CLI_TEXT, "DIR", NULL, 0, 0, NULL,
      "folder with IDX files (default: drawn images)"},
     {"batch", 'b', CLI_INT, "N", "1", 1, 4096, NULL, "examples in a run"},
-    {"precision", 'p', CLI_TEXT, "NAME", "f32", 0, 0,
-     (const char *const[]){"f32", NULL}, "numbers"},
+    {"precision", 'p', CLI_TEXT, "NAME", "f32", 0, 0, precision_names,
+     "numbers of its weights"},
     {"threads", 't', CLI_INT, "N", "1", 1, 64, NULL, "threads of a run"},
     {"seconds", 0, CLI_REAL, "S", "2", 0.01, 3600, NULL, "how long"},
     TRAINING_SEED,

@@ -254,8 +254,8 @@ static enum pocketfed_status test(struct bench *b, struct pf_error *err)
         struct client *k = &b->client[i];
 
         pf_trainer_get_params(k->trainer, b->params);
-        st = evaluate(b->model, b->params, &b->test, pool_parallel(k->pool), &e,
-                      err);
+        st = evaluate(b->model, b->params, &b->test, PF_F32,
+                      pool_parallel(k->pool), &e, err);
         if (st)
             break;
         accuracy = (double)e.correct / (double)e.n;

@@ -122,7 +122,9 @@ static int model_eval(struct cli *c)
         pf_fail(&err, POCKETFED_NO_MEMORY, "out of memory");
     if (!pool || load(c->arg[0], &f, &err) ||
         pf_idx_load(cli_text(c, "data"), cli_text(c, "set"), &set, &err) ||
-        evaluate(f.model, f.params, &set, pool_parallel(pool), &e, &err)) {
+        evaluate(f.model, f.params, &set,
+                 precision_of(cli_text(c, "precision")), pool_parallel(pool),
+                 &e, &err)) {
         code = cli_fail(c, &err, "%s was not measured", c->arg[0]);
         goto out;
     }
@@ -150,6 +152,8 @@ static const struct cli_option eval_options[] = {
      "folder with the IDX files"},
     {"set", 0, CLI_TEXT, "SET", "t10k", 0, 0,
      (const char *const[]){"t10k", "train", NULL}, "which of the two"},
+    {"precision", 'p', CLI_TEXT, "NAME", "f32", 0, 0, precision_names,
+     "numbers of its weights"},
     {"threads", 't', CLI_INT, "N", "2", 1, 64, NULL, "threads"},
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, NULL, NULL},
 };

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "device.h"
+#include "evaluate.h"
 #include "file.h"
 #include "image.h"
 #include "safetensors.h"
@@ -200,7 +201,8 @@ static int predict(struct cli *c)
             warn_of_paper(c, &g);
     }
     if (!st)
-        st = pf_predict(g.model, g.params, g.x, g.p, &err);
+        st = pf_predict(g.model, g.params,
+                        precision_of(cli_text(c, "precision")), g.x, g.p, &err);
     if (st)
         code = cli_fail(c, &err, "nothing was predicted of %s", c->arg[0]);
     else
@@ -219,6 +221,8 @@ static const struct cli_option options[] = {
      "which image of an IDX file"},
     {"invert", 0, CLI_FLAG, NULL, NULL, 0, 0, NULL,
      "dark ink on light paper (MNIST is light on dark)"},
+    {"precision", 'p', CLI_TEXT, "NAME", "f32", 0, 0, precision_names,
+     "numbers of its weights"},
     CLI_DEVICE_OPTIONS,
     {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, NULL, NULL},
 };

@@ -107,8 +107,8 @@ static enum pocketfed_status measure(struct run *r, uint32_t number,
     char bar[32];
 
     pf_trainer_get_params(r->trainer, r->params);
-    st = evaluate(r->model, r->params, &r->test, pool_parallel(r->pool), &e,
-                  err);
+    st = evaluate(r->model, r->params, &r->test, PF_F32, pool_parallel(r->pool),
+                  &e, err);
     if (st)
         return st;
     r->accuracy = e.n ? (double)e.correct / (double)e.n : 0;

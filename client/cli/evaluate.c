@@ -1,5 +1,9 @@
 #include "evaluate.h"
 
+#include <string.h>
+
+const char *const precision_names[] = PF_PRECISION_NAMES;
+
 /* Examples that go through the network together: enough for all threads, few
  * enough for the caches. */
 #define BATCH 128
@@ -37,6 +41,7 @@ enum pocketfed_status idx_examples(const struct pf_model *m,
 
 enum pocketfed_status evaluate(const struct pf_model *m, const float *params,
                                const struct pf_idx *set,
+                               enum pf_precision precision,
                                const struct pf_parallel *threads,
                                struct pf_evaluation *out, struct pf_error *err)
 {
@@ -46,9 +51,17 @@ enum pocketfed_status evaluate(const struct pf_model *m, const float *params,
 
     st = idx_examples(m, set, &examples, err);
     if (!st)
-        st = pf_infer_open(m, params, BATCH, threads, &f, err);
+        st = pf_infer_open(m, params, BATCH, precision, threads, &f, err);
     if (!st)
         st = pf_infer_evaluate(f, &examples, 0, examples.n, out, err);
     pf_infer_close(f);
     return st;
+}
+
+enum pf_precision precision_of(const char *name)
+{
+    for (unsigned i = 0; precision_names[i]; i++)
+        if (strcmp(name, precision_names[i]) == 0)
+            return (enum pf_precision)i;
+    return PF_F32; /* the options have let no other name through */
 }

@@ -15,7 +15,12 @@ enum pocketfed_status idx_examples(const struct pf_model *m,
 /* Over all of the set, on those threads. The sums do not depend on them. */
 enum pocketfed_status evaluate(const struct pf_model *m, const float *params,
                                const struct pf_idx *set,
+                               enum pf_precision precision,
                                const struct pf_parallel *threads,
                                struct pf_evaluation *out, struct pf_error *err);
+
+/* Of --precision; names end with NULL. */
+extern const char *const precision_names[];
+enum pf_precision precision_of(const char *name);
 
 #endif

@@ -73,3 +73,23 @@ ALWAYS_INLINE vec pair_high(vec a, vec b)
 {
     return (vec)_mm256_shuffle_ps((__m256)a, (__m256)b, 0xee);
 }
+
+ALWAYS_INLINE vec widen(const uint16_t *h)
+{
+    return (vec)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)h));
+}
+
+/* Two products are at most 2 * 127 * 127 < 2^15. */
+ALWAYS_INLINE ivec dot4_positive(ivec sum, ivec x, ivec w)
+{
+    __m256i p = _mm256_maddubs_epi16((__m256i)x, (__m256i)w);
+
+    return sum + (ivec)_mm256_madd_epi16(p, _mm256_set1_epi16(1));
+}
+
+/* Unsigned times signed bytes is what there is: the signs move to w. */
+ALWAYS_INLINE ivec dot4(ivec sum, ivec x, ivec w)
+{
+    return dot4_positive(sum, (ivec)_mm256_abs_epi8((__m256i)x),
+                         (ivec)_mm256_sign_epi8((__m256i)w, (__m256i)x));
+}

@@ -63,3 +63,26 @@ ALWAYS_INLINE vec pair_high(vec a, vec b)
 {
     return (vec)_mm512_shuffle_ps((__m512)a, (__m512)b, 0xee);
 }
+
+ALWAYS_INLINE vec widen(const uint16_t *h)
+{
+    return (vec)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)h));
+}
+
+/* Two products are at most 2 * 127 * 127 < 2^15. */
+ALWAYS_INLINE ivec dot4_positive(ivec sum, ivec x, ivec w)
+{
+    __m512i p = _mm512_maddubs_epi16((__m512i)x, (__m512i)w);
+
+    return sum + (ivec)_mm512_madd_epi16(p, _mm512_set1_epi16(1));
+}
+
+/* Unsigned times signed bytes is what there is: the signs move to w. */
+ALWAYS_INLINE ivec dot4(ivec sum, ivec x, ivec w)
+{
+    __m512i turned =
+        _mm512_mask_sub_epi8((__m512i)w, _mm512_movepi8_mask((__m512i)x),
+                             _mm512_setzero_si512(), (__m512i)w);
+
+    return dot4_positive(sum, (ivec)_mm512_abs_epi8((__m512i)x), (ivec)turned);
+}

@@ -70,3 +70,23 @@ ALWAYS_INLINE vec pair_high(vec a, vec b)
 {
     return (vec)_mm_shuffle_ps((__m128)a, (__m128)b, 0xee);
 }
+
+ALWAYS_INLINE vec widen(const uint16_t *h)
+{
+    return (vec)_mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)h));
+}
+
+/* Two products are at most 2 * 127 * 127 < 2^15. */
+ALWAYS_INLINE ivec dot4_positive(ivec sum, ivec x, ivec w)
+{
+    __m128i p = _mm_maddubs_epi16((__m128i)x, (__m128i)w);
+
+    return sum + (ivec)_mm_madd_epi16(p, _mm_set1_epi16(1));
+}
+
+/* Unsigned times signed bytes is what there is: the signs move to w. */
+ALWAYS_INLINE ivec dot4(ivec sum, ivec x, ivec w)
+{
+    return dot4_positive(sum, (ivec)_mm_abs_epi8((__m128i)x),
+                         (ivec)_mm_sign_epi8((__m128i)w, (__m128i)x));
+}

@@ -80,3 +80,40 @@ ALWAYS_INLINE vec pair_high(vec a, vec b)
 {
     return __builtin_shufflevector(a, b, 2, 3, 6, 7);
 }
+
+ALWAYS_INLINE vec widen(const uint16_t *h)
+{
+    uint16x4_t v;
+    vec f;
+
+    memcpy(&v, h, sizeof v);
+#ifdef __aarch64__
+    f = (vec)vcvt_f32_f16(vreinterpret_f16_u16(v));
+#else /* gcc declares the intrinsic under an option that clang does not know   \
+       */
+    __asm__("vcvt.f32.f16 %q0, %P1" : "=w"(f) : "w"(v));
+#endif
+    return f;
+}
+
+/* Two products are at most 2 * 127 * 127 < 2^15. */
+ALWAYS_INLINE ivec dot4(ivec sum, ivec x, ivec w)
+{
+#ifdef __ARM_FEATURE_DOTPROD
+    return (ivec)vdotq_s32((int32x4_t)sum, (int8x16_t)x, (int8x16_t)w);
+#else
+    int8x16_t a = (int8x16_t)x, b = (int8x16_t)w;
+    int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(b));
+    int16x8_t high = vmull_s8(vget_high_s8(a), vget_high_s8(b));
+#ifdef __aarch64__
+    int16x8_t pairs = vpaddq_s16(low, high);
+#else
+    int16x8_t pairs =
+        vcombine_s16(vpadd_s16(vget_low_s16(low), vget_high_s16(low)),
+                     vpadd_s16(vget_low_s16(high), vget_high_s16(high)));
+#endif
+    return (ivec)vpadalq_s16((int32x4_t)sum, pairs);
+#endif
+}
+
+#define dot4_positive dot4

@@ -72,3 +72,29 @@ ALWAYS_INLINE vec pair_high(vec a, vec b)
 {
     return __builtin_shufflevector(a, b, 2, 3, 6, 7);
 }
+
+/* As half.h does: nothing here is denormal. */
+ALWAYS_INLINE vec widen(const uint16_t *h)
+{
+    ivec all = {h[0], h[1], h[2], h[3]}, u = (all & 0x7fff) << 13;
+    ivec small = (ivec)(u < 1u << 23);
+    vec v = (vec)(u + (small & 1u << 23) + (112u << 23));
+
+    v -= (vec)(small & 113u << 23); /* 2^-14 */
+    return (vec)((ivec)v | (all & 0x8000) << 16);
+}
+
+/* In 16 bits: two products are at most 2 * 127 * 127 < 2^15. */
+ALWAYS_INLINE ivec dot4(ivec sum, ivec x, ivec w)
+{
+    typedef int16_t pairs __attribute__((vector_size(4 * LANES)));
+    typedef uint16_t bytes __attribute__((vector_size(4 * LANES)));
+    typedef int32_t words __attribute__((vector_size(4 * LANES)));
+    pairs even = ((pairs)((bytes)x << 8) >> 8) * ((pairs)((bytes)w << 8) >> 8);
+    pairs odd = ((pairs)x >> 8) * ((pairs)w >> 8);
+    words p = (words)(even + odd);
+
+    return sum + (ivec)((words)((ivec)p << 16) >> 16) + (ivec)(p >> 16);
+}
+
+#define dot4_positive dot4

@@ -45,7 +45,7 @@ struct pf_conv {
     enum pf_act act;
     pf_real slope; /* of PF_ACT_LEAKY where its input is negative */
     enum pf_pool2 pool;
-    size_t ph, pw; /* oh, ow without a pool, else oh / 2, ow / 2 */
+    size_t ph, pw;    /* oh, ow without a pool, else oh / 2, ow / 2 */
     int zero_is_dead; /* dx is not wanted where x is 0: it came out of a ReLU */
 };
 
@@ -54,7 +54,8 @@ struct pf_conv {
  * image, so nothing is turned around while training. */
 struct pf_dense {
     size_t in, out;
-    size_t c, hw; /* in = c hw; c = in, hw = 1 when the input was flat already */
+    size_t c,
+        hw; /* in = c hw; c = in, hw = 1 when the input was flat already */
     enum pf_act act;
     pf_real slope;
     int zero_is_dead; /* as above */
@@ -68,6 +69,25 @@ struct pf_pool {
     size_t oh, ow; /* (h - size) / stride + 1 */
 };
 
+/* Sums of products of bytes, all in -127..127, for inference. One sum runs over
+ * `rows` runs of 4 quads bytes that begin row_step bytes apart; n such sums lie
+ * step bytes apart. A convolution's rows are those of its window, a dense layer
+ * has one. w is [panels of PF_INT8_OUTS][rows][quads][PF_INT8_OUTS][4]; there,
+ * what lies beyond the layer's inputs and outputs is zero. scale and bias are
+ * padded to whole panels. 4 rows quads <= PF_INT8_DEPTH. */
+struct pf_int8 {
+    size_t rows, row_step, quads;
+    size_t n, step;
+    size_t out;
+    int positive; /* no byte of x is negative */
+    enum pf_act act;
+    pf_real slope;
+    const int8_t *w;
+    const pf_real *scale, *bias;
+};
+#define PF_INT8_OUTS  16
+#define PF_INT8_DEPTH (1u << 17) /* 127 * 127 times this is below 2^31 */
+
 /* The optimiser's step on packed arrays. g' = scale g [+ control] [+ mu (w -
  * anchor)]; then, with decay as L2 added to g' (as in PyTorch's sgd and adam)
  * or, for ADAMW, taken from w first:
@@ -76,8 +96,13 @@ struct pf_pool {
  *   NESTEROV  m = momentum m + g'; w -= lr (g' + momentum m)
  *   ADAM(W)   m, v as in Kingma & Ba 2015, algorithm 1;
  *             w -= rate m / (sqrt(v) correction + epsilon) */
-enum pf_rule { PF_RULE_SGD, PF_RULE_MOMENTUM, PF_RULE_NESTEROV, PF_RULE_ADAM,
-               PF_RULE_ADAMW };
+enum pf_rule {
+    PF_RULE_SGD,
+    PF_RULE_MOMENTUM,
+    PF_RULE_NESTEROV,
+    PF_RULE_ADAM,
+    PF_RULE_ADAMW
+};
 struct pf_update {
     enum pf_rule rule;
     pf_real lr, momentum, decay;
@@ -87,7 +112,7 @@ struct pf_update {
     pf_real scale;      /* 1, or less when the gradient's norm is clipped */
     pf_real mu;         /* FedProx; 0: anchor is not read */
     /* Packed arrays of the whole model: at the same index, the same weight. */
-    pf_real *w, *m, *v;           /* m, v NULL when the rule has none */
+    pf_real *w, *m, *v;              /* m, v NULL when the rule has none */
     const pf_real *anchor, *control; /* NULL: none */
 };
 
@@ -105,24 +130,23 @@ struct pf_update {
  * conv_side        bytes per example that forward leaves for backward.
  * conv_forward     y, side of n examples.
  * conv_backward    of n examples: grad (packed order, conv_size) += the
- *                  gradient; dx (NULL: not wanted) = the input's. dy [ph][pw][o]
- *                  is by the step's output. Threads call it on examples of
- *                  their own with a grad of their own.
- * conv_method      a word for people: how this shape is computed.
+ *                  gradient; dx (NULL: not wanted) = the input's. dy
+ * [ph][pw][o] is by the step's output. Threads call it on examples of their own
+ * with a grad of their own. conv_method      a word for people: how this shape
+ * is computed.
  *
  * dense_size, dense_pack, dense_unpack, dense_scratch   likewise.
  * dense_forward    y [n][out] = act(x [n][in] w + b).
  * dense_turn_size  pf_reals for dense_turn.
  * dense_turn       before the backward pass of n examples: turned = the
  *                  gradient by the sum (dy through the activation, by y) in the
- *                  order that dense_backward reads; grad_b [out] = its sums over
- *                  the examples.
- * dense_backward   rows [first, end) of the weights, whole multiples of
- *                  DENSE_ROWS but for the last: dx [n][first..end) (dx NULL: not
+ *                  order that dense_backward reads; grad_b [out] = its sums
+ * over the examples. dense_backward   rows [first, end) of the weights, whole
+ * multiples of DENSE_ROWS but for the last: dx [n][first..end) (dx NULL: not
  *                  wanted) and the gradient of these rows, over all n examples.
  *                  With update: applied at once, weights of these rows lie at
- *                  update->w + at + ...; else added to grad (packed order, whole
- *                  layer). `packed` is the layer's packed weights (== update->w
+ *                  update->w + at + ...; else added to grad (packed order,
+ * whole layer). `packed` is the layer's packed weights (== update->w
  *                  + at). Threads call it on rows of their own.
  * dense_bias       where the bias begins in the packed array (out values).
  * dense_method     a word for people.
@@ -132,6 +156,17 @@ struct pf_update {
  * pool_backward    dx = dy scattered to where[].
  * relu_forward     y = max(x, 0), NaN stays; y == x is allowed.
  * relu_backward    dx = dy where y > 0 (or NaN), else 0; dx == dy allowed.
+ * half_widen       y = the values of h, IEEE binary16, all finite.
+ * half_dense       as dense_forward, with w [panels of PF_HALF_OUTS][in]
+ *                  [PF_HALF_OUTS] in binary16, zero beyond out.
+ * int8_scale       (greatest |x|) / 127; 0 when that is too small to divide by,
+ *                  NaN when some x is not finite.
+ * int8_round       q = x / scale to the nearest, ties to even; 0 when the scale
+ *                  is 0 or NaN.
+ * int8_sums        y [n][out] = act(sum * (x_scale[i] scale[o]) + bias[o]), for
+ *                  sum number i with x_scale[i * x_scale_step].
+ *                  The three int8 kernels give the same bits in all families.
+ *
  * channels_first   y [n][c][hw] = x [n][hw][c]; channels_last the reverse.
  * peak             the yardstick of timings: that many rounds of independent
  *                  multiply-adds in registers (a = a *x + *x, 0 < *x < 1);
@@ -139,6 +174,7 @@ struct pf_update {
  *                  multiply-add. *x is added a sum, so that none is left out.
  */
 #define PF_DENSE_ROWS 8
+#define PF_HALF_OUTS  32
 
 #define PF_CONV_KERNELS(X)                                                     \
     X(conv_size, size_t, (const struct pf_conv *s))                            \
@@ -204,10 +240,23 @@ struct pf_update {
       (size_t n, size_t c, size_t hw, const pf_real *x, pf_real *y))           \
     X(channels_last, void,                                                     \
       (size_t n, size_t c, size_t hw, const pf_real *x, pf_real *y))           \
-    X(peak, uint64_t, (uint64_t rounds, pf_real *x))
+    X(peak, uint64_t, (uint64_t rounds, pf_real * x))                          \
+    PF_INFER_KERNELS(X)
 
-#define PF_KERNELS(X)                                                          \
-    PF_CONV_KERNELS(X) PF_DENSE_KERNELS(X) PF_VALUE_KERNELS(X)
+/* For models that are used, not trained. */
+#define PF_INFER_KERNELS(X)                                                    \
+    X(half_widen, void, (size_t n, const uint16_t *h, pf_real *y))             \
+    X(half_dense, void,                                                        \
+      (const struct pf_dense *s, size_t n, const pf_real *x,                   \
+       const uint16_t *w, const pf_real *bias, pf_real *y))                    \
+    X(int8_scale, pf_real, (size_t n, const pf_real *x))                       \
+    X(int8_round, void,                                                        \
+      (size_t n, const pf_real *x, pf_real scale, int8_t *q))                  \
+    X(int8_sums, void,                                                         \
+      (const struct pf_int8 *s, const int8_t *x, const pf_real *x_scale,       \
+       size_t x_scale_step, pf_real *y))
+
+#define PF_KERNELS(X) PF_CONV_KERNELS(X) PF_DENSE_KERNELS(X) PF_VALUE_KERNELS(X)
 
 struct pf_kernels {
     const char *name;

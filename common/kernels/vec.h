@@ -2,10 +2,10 @@
  * instruction set.
  *
  * The build defines PF_ISA (avx2, avx512, neon, portable) and PF_ISA_HEADER,
- * "isa_<PF_ISA>.h", with the primitives that the compiler's vector extensions lack; everything else
- * is ordinary arithmetic on the type vec.  PF_NAME(f) is f's name in this
- * family.  Products are added by fma_(), never by * and +, so that each family
- * rounds in one way only.
+ * "isa_<PF_ISA>.h", with the primitives that the compiler's vector extensions
+ * lack; everything else is ordinary arithmetic on the type vec.  PF_NAME(f) is
+ * f's name in this family.  Products are added by fma_(), never by * and +, so
+ * that each family rounds in one way only.
  */
 #ifndef PF_VEC_H
 #define PF_VEC_H
@@ -34,12 +34,17 @@ PF_KERNELS(PF_VEC_KERNEL)
  *   vec vmax(vec a, vec b), vsqrt(vec a)
  *   uint32_t bits_of(ivec mask)          bit l set where lane l is all ones, as
  *                                        comparisons make it
- *   size_t compress(float *to, vec v, uint32_t bits)   lanes whose bits are set,
- *                                        side by side; writes LANES floats in
- *                                        all cases, returns how many count
+ *   size_t compress(float *to, vec v, uint32_t bits)   lanes whose bits are
+ *        set, side by side; writes LANES floats in all cases, returns how many
+ *        count
  *   size_t compress_u32(uint32_t *to, ivec v, uint32_t bits)   the same
  *   unpack_low, unpack_high, pair_low, pair_high(vec a, vec b)   shuffles of
  *        two vectors within each 128 bits
+ *   vec widen(const uint16_t *h)         LANES values of IEEE binary16, finite
+ *   ivec dot4(ivec sum, ivec x, ivec w)  sum + the four products of the bytes
+ *        in each lane, all in -127..127
+ *   dot4_positive                        the same for x without negative bytes;
+ *        a macro where that is no faster
  */
 #include PF_ISA_HEADER
 

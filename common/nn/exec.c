@@ -78,6 +78,21 @@ static void lay_out(struct pf_exec *e, struct pf_arena *a)
     e->work = pf_arena_take(a, work, sizeof(pf_real));
     e->scratch_bytes = (scratch + 63) / 64 * 64;
     e->scratch = pf_arena_take(a, workers, e->scratch_bytes);
+    for (size_t i = 0; i < e->n_steps; i++)
+        e->steps[i].spare = e->scratch;
+}
+
+/* A step whose bytes could overflow stays in floats. */
+static void lower(struct pf_step *s, enum pf_precision p)
+{
+    int conv = s->kind == &pf_conv_step;
+
+    if (!conv && s->kind != &pf_dense_step)
+        return;
+    if (p == PF_F16)
+        s->kind = conv ? &pf_conv_half_step : &pf_dense_half_step;
+    else if (p == PF_INT8 && pf_step_fits_int8(s))
+        s->kind = conv ? &pf_conv_int8_step : &pf_dense_int8_step;
 }
 
 size_t pf_exec_plan(struct pf_exec *e, const struct pf_model *m,
@@ -95,6 +110,7 @@ size_t pf_exec_plan(struct pf_exec *e, const struct pf_model *m,
     for (size_t i = 0; i < e->n_steps; i++) {
         struct pf_step *s = &e->steps[i];
 
+        lower(s, o->precision);
         s->kind->measure(s, k, e->chunk);
         s->at = e->n_packed;
         e->n_packed +=

@@ -11,12 +11,14 @@
 
 #include "kernels.h"
 #include "model.h"
+#include "precision.h"
 #include "step.h"
 
 struct pf_exec_options {
     size_t batch; /* examples that belong together, at least 1 */
     int training;
     const struct pf_parallel *threads; /* NULL: none */
+    enum pf_precision precision;       /* PF_F32 when training */
 };
 
 /* What the step's two passes took by the caller's clock, since init. */

@@ -44,6 +44,7 @@ struct pf_step {
     size_t at; /* in the packed block */
     pf_real *ready;
     void *side_mem;
+    void *spare;     /* s->scratch bytes, for pack */
     int wants_dx[2]; /* something before it learns */
     int adds_dx[2];  /* a later step has set that gradient already */
     int learns;      /* it or something before it has parameters */
@@ -86,6 +87,12 @@ struct pf_step_kind {
 };
 
 extern const struct pf_step_kind pf_conv_step, pf_dense_step, pf_layer_step;
+/* Put in place of the first two when a model is only used: no match, no
+ * backward, and their packed parameters are not pf_reals. */
+extern const struct pf_step_kind pf_conv_half_step, pf_dense_half_step;
+extern const struct pf_step_kind pf_conv_int8_step, pf_dense_int8_step;
+/* The sums of a convolution or a dense layer cannot overflow 32 bits. */
+int pf_step_fits_int8(const struct pf_step *s);
 
 /* Lowers m; returns the number of steps, in the order in which they run. */
 size_t pf_steps_make(const struct pf_model *m,

@@ -35,7 +35,7 @@ static size_t plan(struct pf_trainer *t, size_t n_examples,
                    const struct pf_parallel *threads,
                    const struct pf_kernels *k)
 {
-    struct pf_exec_options o = {t->c.batch, 1, threads};
+    struct pf_exec_options o = {t->c.batch, 1, threads, PF_F32};
     size_t bytes;
 
     if (o.batch > n_examples)

@@ -16,6 +16,7 @@
 #include "fail.h"
 #include "model.h"
 #include "parallel.h"
+#include "precision.h"
 
 struct pf_exec;
 
@@ -124,15 +125,25 @@ struct pf_evaluation {
 };
 
 /* A model made ready to be run, many times: parameters packed once. Not for
- * two threads at a time. */
+ * two threads at a time. Running allocates nothing. */
 struct pf_infer;
 /* params, m and threads (NULL: none) are borrowed: params until it returns, the
- * others until close. batch: how many examples run is called with at most. */
-enum pocketfed_status pf_infer_open(const struct pf_model *m,
-                                    const pf_real *params, size_t batch,
-                                    const struct pf_parallel *threads,
-                                    struct pf_infer **out,
-                                    struct pf_error *err);
+ * others until close. batch: how many examples run is called with at most.
+ * NON_FINITE when params are not and the precision is not PF_F32; LIMIT when a
+ * weight is beyond binary16. An example with a value that is not finite makes
+ * outputs that are not. */
+enum pocketfed_status
+pf_infer_open(const struct pf_model *m, const pf_real *params, size_t batch,
+              enum pf_precision precision, const struct pf_parallel *threads,
+              struct pf_infer **out, struct pf_error *err);
+/* What it would take, all in all and of that for parameters; SIZE_MAX when no
+ * family of kernels can be had. */
+struct pf_infer_memory {
+    size_t bytes, weights;
+};
+struct pf_infer_memory pf_infer_measure(const struct pf_model *m, size_t batch,
+                                        enum pf_precision precision,
+                                        const struct pf_parallel *threads);
 void pf_infer_close(struct pf_infer *f); /* NULL is fine */
 /* Examples that one run takes: batch, or less. */
 size_t pf_infer_batch(const struct pf_infer *f);
@@ -140,6 +151,10 @@ size_t pf_infer_batch(const struct pf_infer *f);
 pf_real *pf_infer_input(struct pf_infer *f, size_t i);
 /* The outputs [n][classes] before the loss, valid until the next run. */
 const pf_real *pf_infer_run(struct pf_infer *f, size_t n);
+/* One example, x [c][h][w], to what the loss makes of its outputs: class
+ * probabilities. */
+void pf_infer_probabilities(struct pf_infer *f, const pf_real *x,
+                            pf_real *probabilities);
 /* Over examples [first, end). */
 enum pocketfed_status pf_infer_evaluate(struct pf_infer *f,
                                         const struct pf_examples *examples,
@@ -157,7 +172,8 @@ pf_evaluate(const struct pf_model *m, const pf_real *params,
 /* Class probabilities of one example, or with mse its outputs: n_classes
  * floats. */
 enum pocketfed_status pf_predict(const struct pf_model *m,
-                                 const pf_real *params, const pf_real *x,
+                                 const pf_real *params,
+                                 enum pf_precision precision, const pf_real *x,
                                  pf_real *probabilities, struct pf_error *err);
 
 #endif

@@ -19,7 +19,7 @@ static void run(const struct pf_model *m, size_t inputs)
 
     if (params && x && p) {
         pf_model_init(m, 1, params);
-        if (pf_predict(m, params, x, p, NULL) != POCKETFED_OK)
+        if (pf_predict(m, params, PF_F32, x, p, NULL) != POCKETFED_OK)
             abort();
     }
     free(params);

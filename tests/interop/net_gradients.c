@@ -127,7 +127,7 @@ static void pass(struct pf_exec *e, const struct network *net, struct pf_run *r,
 static void run_case(const struct network *net, const struct pf_kernels *k,
                      struct pf_buf *out)
 {
-    struct pf_exec_options o = {net->n, 1, NULL};
+    struct pf_exec_options o = {net->n, 1, NULL, PF_F32};
     struct pf_train_config c;
     struct pf_update u = {0};
     struct pf_run r = {0};

@@ -265,6 +265,11 @@ static void what_is_missing_is_named(void **state)
                      POCKETFED_INVALID);
     assert_non_null(strstr(why, "options.storage"));
     o.storage = a->dir;
+    o.precision = (enum pocketfed_precision)3;
+    assert_int_equal(pocketfed_client_open(&o, &e, &c, why, sizeof why),
+                     POCKETFED_INVALID);
+    assert_non_null(strstr(why, "options.precision"));
+    o.precision = POCKETFED_F32;
     e.size = 0;
     assert_int_equal(pocketfed_client_open(&o, &e, &c, why, sizeof why),
                      POCKETFED_INVALID);
@@ -339,6 +344,18 @@ static void predicts_by_the_newest_model(void **state)
     assert_int_equal(n, 3);
     sum = p[0] + p[1] + p[2];
     assert_true(sum > 0.999f && sum < 1.001f);
+    for (int i = POCKETFED_F16; i <= POCKETFED_INT8; i++) {
+        float q[3];
+
+        a->options.precision = (enum pocketfed_precision)i;
+        pf_app_reopen(a);
+        for (int again = 0; again < 2; again++)
+            assert_int_equal(pocketfed_client_predict(a->client, x, 16, q, &n),
+                             POCKETFED_OK);
+        for (int j = 0; j < 3; j++)
+            assert_true(q[j] > p[j] - 0.02f && q[j] < p[j] + 0.02f);
+        assert_true(q[0] != p[0] || q[1] != p[1]);
+    }
 }
 
 static void an_older_apps_smaller_structs_are_understood(void **state)

@@ -136,7 +136,7 @@ static float *train(const struct pf_model *m, const struct pf_train_config *c,
 
 static void plan(struct pf_exec *e, const struct pf_model *m)
 {
-    const struct pf_exec_options o = {4, 1, NULL};
+    const struct pf_exec_options o = {4, 1, NULL, PF_F32};
 
     pf_exec_plan(e, m, &pf_kernels_reference, &o);
 }
@@ -284,7 +284,7 @@ static void evaluation_on_threads_has_the_same_bits(void **state)
     pf_model_init(m, 3, p);
     assert_int_equal(pf_evaluate(m, p, &examples, 0, N, &one, NULL),
                      POCKETFED_OK);
-    assert_int_equal(pf_infer_open(m, p, N, &threads, &f, NULL), POCKETFED_OK);
+    assert_int_equal(pf_infer_open(m, p, N, PF_F32, &threads, &f, NULL), POCKETFED_OK);
     assert_int_equal(pf_infer_evaluate(f, &examples, 0, N, &three, NULL),
                      POCKETFED_OK);
     assert_true(crew.runs > 0);

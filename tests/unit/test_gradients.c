@@ -150,7 +150,7 @@ static double loss_of(struct check *c, double *gradient)
 static void start(struct check *c, const char *spec)
 {
     struct pf_rng r = pf_rng_make(3, 0, 0, PF_RNG_TEST);
-    struct pf_exec_options o = {N, 1, NULL};
+    struct pf_exec_options o = {.batch = N, .training = 1};
     struct pf_error err = {0};
     size_t n, inputs;
 

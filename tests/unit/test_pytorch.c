@@ -117,7 +117,8 @@ struct network {
 static void open_network(struct network *n, const char *spec, size_t len,
                          const struct pf_kernels *k)
 {
-    struct pf_exec_options o = {BATCH, 1, NULL}, still = {BATCH, 0, NULL};
+    struct pf_exec_options o = {.batch = BATCH, .training = 1};
+    struct pf_exec_options still = {.batch = BATCH};
     struct pf_error err = {0};
     size_t count, packed;
 

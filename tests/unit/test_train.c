@@ -366,7 +366,7 @@ static void predictions_are_probabilities(void **state)
     finish(r.t);
     for (size_t i = 0; i < 6; i++) {
         get(&r.s, i, x, &label);
-        assert_int_equal(pf_predict(r.m, params_of(&r), x, p, NULL),
+        assert_int_equal(pf_predict(r.m, params_of(&r), PF_F32, x, p, NULL),
                          POCKETFED_OK);
         assert_true(fabsf(p[0] + p[1] + p[2] - 1) < 1e-5f);
         assert_true(p[label] > 0.5f);

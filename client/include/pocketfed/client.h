@@ -116,6 +116,13 @@ struct pocketfed_env {
                 void *arg);
 };
 
+/* In what the weights of the model for predictions are kept (docs/MODELS.md). */
+enum pocketfed_precision {
+    POCKETFED_F32 = 0,
+    POCKETFED_F16 = 1,  /* half the memory */
+    POCKETFED_INT8 = 2, /* a quarter, in most models */
+};
+
 struct pocketfed_options {
     size_t size;
     const char *storage;      /* folder, made with mode 0700 when missing */
@@ -125,6 +132,7 @@ struct pocketfed_options {
     uint32_t checkpoint_s;    /* 0: 10 */
     uint32_t max_participations; /* FINISHED after so many accepted updates;
                                     0: no limit */
+    enum pocketfed_precision precision; /* of predictions */
 };
 
 /* NO_MEMORY, INVALID (a required member is missing), IO, LOCKED (another
@@ -213,9 +221,11 @@ pocketfed_client_error(const struct pocketfed_client *client);
 POCKETFED_API const char *
 pocketfed_client_hint(const struct pocketfed_client *client);
 
-/* Class probabilities of one example by the newest model in the cache.
- * *n_classes is the capacity on entry and the number on success. NOT_FOUND
- * before the first model, LIMIT when there is too little room. */
+/* Class probabilities of one example by the newest model in the cache, which is
+ * made ready once and kept. *n_classes is the capacity on entry and the number
+ * on success. NOT_FOUND before the first model, LIMIT when there is too little
+ * room or a weight is beyond what POCKETFED_F16 can hold, NON_FINITE when the
+ * model is and the precision is not POCKETFED_F32. */
 POCKETFED_API enum pocketfed_status
 pocketfed_client_predict(struct pocketfed_client *client, const float *x,
                          size_t n_x, float *probabilities, size_t *n_classes);
