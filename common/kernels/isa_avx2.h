@@ -6,6 +6,8 @@
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef uint32_t ivec __attribute__((vector_size(4 * LANES)));
 
+#define KEEP(v) __asm__("" : "+x"(v))
+
 ALWAYS_INLINE vec fma_(vec a, vec b, vec c)
 {
     return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
@@ -72,6 +74,49 @@ ALWAYS_INLINE vec pair_low(vec a, vec b)
 ALWAYS_INLINE vec pair_high(vec a, vec b)
 {
     return (vec)_mm256_shuffle_ps((__m256)a, (__m256)b, 0xee);
+}
+
+#define HAS_PARTS
+ALWAYS_INLINE __m256i first_lanes(size_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+ALWAYS_INLINE vec load_part(const float *p, size_t n)
+{
+    return (vec)_mm256_maskload_ps(p, first_lanes(n));
+}
+
+ALWAYS_INLINE void store_part(float *p, vec v, size_t n)
+{
+    _mm256_maskstore_ps(p, first_lanes(n), (__m256)v);
+}
+
+ALWAYS_INLINE quad fold(vec v)
+{
+    return (quad)_mm_add_ps(_mm256_castps256_ps128((__m256)v),
+                            _mm256_extractf128_ps((__m256)v, 1));
+}
+
+ALWAYS_INLINE void store_quads(float *to, size_t step, vec v)
+{
+    _mm_storeu_ps(to, _mm256_castps256_ps128((__m256)v));
+    _mm_storeu_ps(to + step, _mm256_extractf128_ps((__m256)v, 1));
+}
+
+ALWAYS_INLINE ivec load_bytes(const uint8_t *from)
+{
+    return (ivec)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)from));
+}
+
+ALWAYS_INLINE void store_bytes(uint8_t *to, ivec v)
+{
+    __m128i low = _mm256_castsi256_si128((__m256i)v);
+    __m128i high = _mm256_extracti128_si256((__m256i)v, 1);
+    __m128i words = _mm_packus_epi32(low, high);
+
+    _mm_storel_epi64((__m128i *)to, _mm_packus_epi16(words, words));
 }
 
 ALWAYS_INLINE vec widen(const uint16_t *h)

@@ -6,6 +6,8 @@
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef uint32_t ivec __attribute__((vector_size(4 * LANES)));
 
+#define KEEP(v) __asm__("" : "+v"(v))
+
 ALWAYS_INLINE vec fma_(vec a, vec b, vec c)
 {
     return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -62,6 +64,44 @@ ALWAYS_INLINE vec pair_low(vec a, vec b)
 ALWAYS_INLINE vec pair_high(vec a, vec b)
 {
     return (vec)_mm512_shuffle_ps((__m512)a, (__m512)b, 0xee);
+}
+
+#define HAS_PARTS
+ALWAYS_INLINE vec load_part(const float *p, size_t n)
+{
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+
+ALWAYS_INLINE void store_part(float *p, vec v, size_t n)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+}
+
+ALWAYS_INLINE quad fold(vec v)
+{
+    __m256 h = _mm256_add_ps(_mm512_castps512_ps256((__m512)v),
+                             _mm512_extractf32x8_ps((__m512)v, 1));
+
+    return (quad)_mm_add_ps(_mm256_castps256_ps128(h),
+                            _mm256_extractf128_ps(h, 1));
+}
+
+ALWAYS_INLINE void store_quads(float *to, size_t step, vec v)
+{
+    _mm_storeu_ps(to, _mm512_castps512_ps128((__m512)v));
+    _mm_storeu_ps(to + step, _mm512_extractf32x4_ps((__m512)v, 1));
+    _mm_storeu_ps(to + 2 * step, _mm512_extractf32x4_ps((__m512)v, 2));
+    _mm_storeu_ps(to + 3 * step, _mm512_extractf32x4_ps((__m512)v, 3));
+}
+
+ALWAYS_INLINE ivec load_bytes(const uint8_t *from)
+{
+    return (ivec)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)from));
+}
+
+ALWAYS_INLINE void store_bytes(uint8_t *to, ivec v)
+{
+    _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8((__m512i)v));
 }
 
 ALWAYS_INLINE vec widen(const uint16_t *h)

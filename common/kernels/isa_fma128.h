@@ -7,6 +7,8 @@
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef uint32_t ivec __attribute__((vector_size(4 * LANES)));
 
+#define KEEP(v) __asm__("" : "+x"(v))
+
 ALWAYS_INLINE vec fma_(vec a, vec b, vec c)
 {
     return (vec)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
@@ -69,6 +71,18 @@ ALWAYS_INLINE vec pair_low(vec a, vec b)
 ALWAYS_INLINE vec pair_high(vec a, vec b)
 {
     return (vec)_mm_shuffle_ps((__m128)a, (__m128)b, 0xee);
+}
+
+ALWAYS_INLINE ivec load_bytes(const uint8_t *from)
+{
+    return (ivec)_mm_cvtepu8_epi32(_mm_loadu_si32(from));
+}
+
+ALWAYS_INLINE void store_bytes(uint8_t *to, ivec v)
+{
+    __m128i words = _mm_packus_epi32((__m128i)v, (__m128i)v);
+
+    _mm_storeu_si32(to, _mm_packus_epi16(words, words));
 }
 
 ALWAYS_INLINE vec widen(const uint16_t *h)

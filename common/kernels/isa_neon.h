@@ -11,6 +11,8 @@
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef uint32_t ivec __attribute__((vector_size(4 * LANES)));
 
+#define KEEP(v) __asm__("" : "+w"(v))
+
 ALWAYS_INLINE vec fma_(vec a, vec b, vec c)
 {
     return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
@@ -79,6 +81,24 @@ ALWAYS_INLINE vec pair_low(vec a, vec b)
 ALWAYS_INLINE vec pair_high(vec a, vec b)
 {
     return __builtin_shufflevector(a, b, 2, 3, 6, 7);
+}
+
+ALWAYS_INLINE ivec load_bytes(const uint8_t *from)
+{
+    uint32_t all;
+
+    memcpy(&all, from, sizeof all);
+    return (ivec)vmovl_u16(
+        vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(all)))));
+}
+
+ALWAYS_INLINE void store_bytes(uint8_t *to, ivec v)
+{
+    uint16x4_t words = vmovn_u32((uint32x4_t)v);
+    uint32_t all = vget_lane_u32(
+        vreinterpret_u32_u8(vmovn_u16(vcombine_u16(words, words))), 0);
+
+    memcpy(to, &all, sizeof all);
 }
 
 ALWAYS_INLINE vec widen(const uint16_t *h)

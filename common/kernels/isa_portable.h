@@ -7,6 +7,8 @@
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef uint32_t ivec __attribute__((vector_size(4 * LANES)));
 
+#define KEEP(v) (void)(v)
+
 ALWAYS_INLINE vec fma_(vec a, vec b, vec c)
 {
     return a * b + c;
@@ -71,6 +73,17 @@ ALWAYS_INLINE vec pair_low(vec a, vec b)
 ALWAYS_INLINE vec pair_high(vec a, vec b)
 {
     return __builtin_shufflevector(a, b, 2, 3, 6, 7);
+}
+
+ALWAYS_INLINE ivec load_bytes(const uint8_t *from)
+{
+    return (ivec){from[0], from[1], from[2], from[3]};
+}
+
+ALWAYS_INLINE void store_bytes(uint8_t *to, ivec v)
+{
+    for (int l = 0; l < LANES; l++)
+        to[l] = (uint8_t)v[l];
 }
 
 /* As half.h does: nothing here is denormal. */

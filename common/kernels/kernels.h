@@ -173,7 +173,7 @@ struct pf_update {
  *                  returns how many operations those were, two per
  *                  multiply-add. *x is added a sum, so that none is left out.
  */
-#define PF_DENSE_ROWS 8
+#define PF_DENSE_ROWS 16
 #define PF_HALF_OUTS  32
 
 #define PF_CONV_KERNELS(X)                                                     \

@@ -2,13 +2,16 @@
  * cache, then bias, activation and pool from there. */
 #include "vec_conv.h"
 
+/* Vectors of output channels at once, and sums in registers: enough to hide
+ * how long an addition takes. */
 #if REGISTERS > 16
-#define VECTORS 4 /* of output channels at once */
-#define PIXELS  6
+#define VECTORS 4
+#define SUMS    24
 #else
 #define VECTORS 2
-#define PIXELS  6
+#define SUMS    12
 #endif
+#define PIXELS 14 /* neighbours at once, at most */
 
 size_t PF_NAME(conv_size)(const struct pf_conv *s)
 {
@@ -60,11 +63,41 @@ ALWAYS_INLINE size_t block_width(size_t wide, size_t o)
     return wide - o < VECTORS * LANES ? wide - o : VECTORS * LANES;
 }
 
+/* When the channels fill half a vector at most, it computes two neighbouring
+ * pixels: both look at a window that is as much wider as the second begins
+ * later, with weights of zero where it is not theirs. */
+static size_t pixels(const struct pf_conv *s)
+{
+    return 2 * s->o <= LANES && !PF_NAME(winograd_fits)(s) ? 2 : 1;
+}
+
+/* Floats of one row of what a vector's pixels look at. */
+static size_t row_taps(const struct pf_conv *s)
+{
+    return (s->k + (pixels(s) - 1) * s->stride) * s->c;
+}
+
 size_t PF_NAME(conv_ready_size)(const struct pf_conv *s)
 {
     if (PF_NAME(winograd_fits)(s))
         return PF_NAME(winograd_ready_size)(s);
-    return WHOLE(s->o) * s->k * s->k * s->c;
+    return WHOLE(s->o) * s->k * row_taps(s);
+}
+
+static void prepare_pairs(const struct pf_conv *s, const float *packed,
+                          float *ready)
+{
+    size_t run = s->k * s->c, taps = row_taps(s), second = s->stride * s->c;
+
+    memset(ready, 0, s->k * taps * LANES * sizeof *ready);
+    for (size_t o = 0; o < s->o; o++)
+        for (size_t ky = 0; ky < s->k; ky++, packed += WHOLE(run))
+            for (size_t j = 0; j < run; j++) {
+                float *to = ready + (ky * taps + j) * LANES + o;
+
+                to[0] = packed[j];
+                to[second * LANES + LANES / 2] = packed[j];
+            }
 }
 
 /* Blocks of output channels, each [ky][j][width]. */
@@ -75,6 +108,10 @@ void PF_NAME(conv_prepare)(const struct pf_conv *s, const float *packed,
 
     if (PF_NAME(winograd_fits)(s)) {
         PF_NAME(winograd_prepare)(s, packed, ready);
+        return;
+    }
+    if (pixels(s) == 2) {
+        prepare_pairs(s, packed, ready);
         return;
     }
     for (size_t o = 0; o < wide; o += width) {
@@ -114,47 +151,82 @@ size_t PF_NAME(conv_side)(const struct pf_conv *s)
     return s->ph * s->pw * s->o;
 }
 
-/* T neighbouring pixels of V vectors of channels. */
-ALWAYS_INLINE void tile(const int T, const int V, const struct pf_conv *s,
-                        const struct conv_plan *p, const float *x,
-                        const float *w, float *to)
+/* The sums of a row: vectors of V times LANES, one a pixel or, in pairs, one
+ * for two. */
+struct sums {
+    const float *x, *w; /* the image, the block's weights */
+    float *to;
+    size_t k, taps;          /* rows and floats of what a vector looks at */
+    size_t row, step, apart; /* floats between rows of the image, and between
+                                neighbours there and in the line */
+};
+
+/* T neighbouring vectors, or V of each where the channels are many. */
+ALWAYS_INLINE void tile(const int T, const int V, const struct sums *q,
+                        size_t first)
 {
-    size_t step = s->stride * s->c, run = s->k * s->c;
+    const float *x = q->x + first * q->step, *w = q->w;
+    float *to = q->to + first * q->apart;
     vec sum[PIXELS][VECTORS];
 
     for (int t = 0; t < T; t++)
         for (int v = 0; v < V; v++)
             sum[t][v] = (vec){0};
-    for (size_t ky = 0; ky < s->k; ky++, x += p->row)
-        for (size_t j = 0; j < run; j++, w += V * LANES) {
+    for (size_t ky = 0; ky < q->k; ky++, x += q->row)
+        for (size_t j = 0; j < q->taps; j++, w += V * LANES) {
             vec wv[VECTORS];
 
             for (int v = 0; v < V; v++)
                 wv[v] = load(w + v * LANES);
             for (int t = 0; t < T; t++) {
-                vec xv = splat(x[(size_t)t * step + j]);
+                vec xv = splat(x[(size_t)t * q->step + j]);
                 for (int v = 0; v < V; v++)
                     sum[t][v] = fma_(xv, wv[v], sum[t][v]);
             }
         }
     for (int t = 0; t < T; t++)
         for (int v = 0; v < V; v++)
-            store(to + (size_t)t * p->wide + v * LANES, sum[t][v]);
+            store(to + (size_t)t * q->apart + v * LANES, sum[t][v]);
 }
 
-/* Pixels [ox, end) of one row, V vectors of channels. */
-ALWAYS_INLINE void span(const int V, const struct pf_conv *s,
-                        const struct conv_plan *p, const float *x,
-                        const float *w, size_t ox, size_t end, float *to)
+/* Even numbers of them; impossible ones are cut off by the compiler. */
+ALWAYS_INLINE void some(const int V, size_t t, const struct sums *q,
+                        size_t first)
 {
-    size_t step = s->stride * s->c;
+    switch (t) {
+#define CASE(T)                                                                \
+    case T:                                                                    \
+        if ((T)*V <= SUMS)                                                     \
+            tile(T, V, q, first);                                              \
+        break
+        CASE(2);
+        CASE(4);
+        CASE(6);
+        CASE(8);
+        CASE(10);
+        CASE(12);
+        CASE(14);
+#undef CASE
+    default:
+        break;
+    }
+}
 
-    for (; ox + PIXELS <= end; ox += PIXELS)
-        tile(PIXELS, V, s, p, x + ox * step, w, to + ox * p->wide);
-    for (; ox + 2 <= end; ox += 2)
-        tile(2, V, s, p, x + ox * step, w, to + ox * p->wide);
-    if (ox < end)
-        tile(1, V, s, p, x + ox * step, w, to + ox * p->wide);
+/* The first n, in as few tiles of one even width as there can be. The last
+ * begins within the one before it; when n is odd, one more is computed, for
+ * which the line and the image have room. */
+ALWAYS_INLINE void span(const int V, const struct sums *q, size_t n)
+{
+    const size_t most = (size_t)(SUMS / V < PIXELS ? SUMS / V / 2 * 2 : PIXELS);
+    size_t tiles, t;
+
+    n = (n + 1) / 2 * 2;
+    if (n == 0)
+        return;
+    tiles = (n + most - 1) / most;
+    t = ((n + tiles - 1) / tiles + 1) / 2 * 2;
+    for (size_t i = 0; i < tiles; i++)
+        some(V, t, q, i + 1 < tiles ? i * t : n - t);
 }
 
 /* Columns of output row oy whose window is not all zero; spans are the image's
@@ -186,48 +258,44 @@ static void busy_columns(const struct pf_conv *s, const struct conv_plan *p,
         *from = *end;
 }
 
-/* The sums of output row oy: [column][wide]. */
+/* The sums of output row oy: [column][channel], columns `apart` floats apart.
+ */
 static void direct_row(const struct pf_conv *s, const struct conv_plan *p,
                        const float *image, const struct conv_span *spans,
                        const float *ready, size_t oy, float *line)
 {
-    const float *x = image + oy * s->stride * p->row;
-    size_t from, end, width, taps = s->k * s->k * s->c;
+    size_t from, end, width, both = pixels(s), apart = p->wide / both;
+    struct sums q = {.k = s->k,
+                     .taps = row_taps(s),
+                     .row = p->row,
+                     .step = both * s->stride * s->c,
+                     .apart = p->wide};
 
     busy_columns(s, p, spans, oy, &from, &end);
-    memset(line, 0, from * p->wide * sizeof *line);
-    memset(line + end * p->wide, 0, (s->ow - end) * p->wide * sizeof *line);
+    memset(line, 0, from * apart * sizeof *line);
+    memset(line + end * apart, 0, (s->ow - end) * apart * sizeof *line);
+    q.x = image + oy * s->stride * p->row + from * s->stride * s->c;
     for (size_t o = 0; o < p->wide; o += width) {
-        const float *w = ready + o * taps;
-
+        q.w = ready + o * q.k * q.taps;
+        q.to = line + from * apart + o;
         width = block_width(p->wide, o);
         switch (width / LANES) {
         case 1:
-            span(1, s, p, x, w, from, end, line + o);
+            span(1, &q, (end - from + both - 1) / both);
             break;
         case 2:
-            span(2, s, p, x, w, from, end, line + o);
+            span(2, &q, end - from);
             break;
 #if VECTORS > 2
         case 3:
-            span(3, s, p, x, w, from, end, line + o);
+            span(3, &q, end - from);
             break;
         default:
-            span(4, s, p, x, w, from, end, line + o);
+            span(4, &q, end - from);
             break;
 #endif
         }
     }
-}
-
-typedef uint8_t bytes __attribute__((vector_size(LANES)));
-
-/* The first n bytes of the lanes. */
-ALWAYS_INLINE void store_bytes(uint8_t *to, ivec v, size_t n)
-{
-    bytes b = __builtin_convertvector(v, bytes);
-
-    memcpy(to, &b, n);
 }
 
 ALWAYS_INLINE vec choose(ivec mask, vec a, vec b)
@@ -281,28 +349,29 @@ ALWAYS_INLINE void finish(const enum pf_act act, const enum pf_pool2 pool,
                           uint8_t *side, size_t left)
 {
     size_t step = pool == PF_POOL_NONE ? 1 : 2, o;
+    size_t apart = p->wide / pixels(s);
     vec slope = splat(s->slope), z[4], out;
     ivec mark;
 
     for (size_t px = 0; px < s->pw; px++, y += s->o, side += s->o, left -= s->o)
         for (o = 0; o < p->wide; o += LANES) {
-            size_t at = px * step * p->wide + o;
+            size_t at = px * step * apart + o;
             vec b = load(bias + o);
 
             z[0] = load(line[0] + at) + b;
             if (pool != PF_POOL_NONE) {
-                z[1] = load(line[0] + at + p->wide) + b;
+                z[1] = load(line[0] + at + apart) + b;
                 z[2] = load(line[1] + at) + b;
-                z[3] = load(line[1] + at + p->wide) + b;
+                z[3] = load(line[1] + at + apart) + b;
             }
             out = output(act, pool, slope, z, &mark);
             /* Lanes past the last channel are overwritten by what follows. */
             if (o + LANES <= left) {
                 store(y + o, out);
-                store_bytes(side + o, mark, LANES);
+                store_bytes(side + o, mark);
             } else {
                 store_part(y + o, out, s->o - o);
-                store_bytes(side + o, mark, s->o - o);
+                store_some_bytes(side + o, mark, s->o - o);
             }
         }
 }
@@ -330,7 +399,7 @@ static void finish_row(const struct pf_conv *s, const struct conv_plan *p,
 #undef CASE
 }
 
-/* One example, the image being filled. */
+/* One example. */
 static void forward_one(const struct pf_conv *s, const struct conv_plan *p,
                         const float *image, const float *ready,
                         const float *bias, float *const line[2], float *more,
@@ -361,17 +430,22 @@ void PF_NAME(conv_forward)(const struct pf_conv *s, size_t n, const float *x,
 {
     const float *bias = packed + conv_weights(s);
     float *image = scratch, *line[2], *more;
-    size_t out = s->ph * s->pw * s->o;
+    size_t in = s->h * s->w * s->c, out = s->ph * s->pw * s->o;
     struct conv_plan p;
+    int in_place;
 
     conv_plan(s, &p);
+    in_place = conv_in_place(s, &p) && pixels(s) == 1 && s->oh % 2 == 0 &&
+               s->ow % 2 == 0;
     line[0] = image + p.image;
     line[1] = line[0] + p.line;
     more = line[1] + p.line;
-    memset(image, 0, p.image * sizeof *image);
+    if (!in_place)
+        memset(image, 0, p.image * sizeof *image);
     for (size_t i = 0; i < n; i++) {
-        conv_fill_image(s, &p, x + i * s->h * s->w * s->c, image);
-        forward_one(s, &p, image, ready, bias, line, more, y + i * out,
-                    side + i * out);
+        if (!in_place)
+            conv_fill_image(s, &p, x + i * in, image);
+        forward_one(s, &p, in_place ? x + i * in : image, ready, bias, line,
+                    more, y + i * out, side + i * out);
     }
 }

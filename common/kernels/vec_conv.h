@@ -27,10 +27,20 @@ ALWAYS_INLINE void conv_plan(const struct pf_conv *s, struct conv_plan *p)
     p->run = WHOLE(s->k * s->c);
     p->wide = WHOLE(s->o);
     p->row = (s->w + 2 * s->pad) * s->c;
-    /* A tile of two rows and columns may reach one past the border. */
-    p->image = WHOLE((s->h + 2 * s->pad + 1) * p->row + s->c + p->run);
+    /* Tiles of two rows or columns may reach one past the last, or three when
+     * two pixels share a vector. */
+    p->image =
+        WHOLE((s->h + 2 * s->pad + 1) * p->row + 4 * s->stride * s->c + p->run);
     p->high = s->pool == PF_POOL_NONE ? 1 : 2;
-    p->line = (s->ow + 1) * p->wide;
+    p->line = (s->ow + 3) * p->wide;
+}
+
+/* Is an example its own image? Then nothing is read past its last row, unless a
+ * tile has one column or row more than there are (forward). */
+ALWAYS_INLINE int conv_in_place(const struct pf_conv *s,
+                                const struct conv_plan *p)
+{
+    return s->pad == 0 && p->run == s->k * s->c;
 }
 
 ALWAYS_INLINE size_t conv_weights(const struct pf_conv *s)
@@ -59,25 +69,18 @@ struct conv_span {
 ALWAYS_INLINE struct conv_span conv_row_span(const float *row, size_t n)
 {
     struct conv_span s = {n, 0};
-    size_t i = 0;
 
-    while (i < n && row[i] == 0)
-        i++;
-    s.first = i;
-    if (i < n)
-        for (s.last = n - 1; row[s.last] == 0;)
-            s.last--;
+    for (size_t i = 0; i < n; i += LANES) {
+        vec v = n - i < LANES ? load_part(row + i, n - i) : load(row + i);
+        uint32_t bits = bits_of((ivec)(v != (vec){0}));
+
+        if (bits == 0)
+            continue;
+        if (s.first == n)
+            s.first = i + (size_t)__builtin_ctz(bits);
+        s.last = i + 31 - (size_t)__builtin_clz(bits);
+    }
     return s;
-}
-
-/* n bytes into lanes. */
-ALWAYS_INLINE ivec load_bytes(const uint8_t *from, size_t n)
-{
-    typedef uint8_t bytes __attribute__((vector_size(LANES)));
-    bytes b = {0};
-
-    memcpy(&b, from, n);
-    return __builtin_convertvector(b, ivec);
 }
 
 #define CONV_SPANS 64 /* rows of an image that are looked at */

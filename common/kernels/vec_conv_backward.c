@@ -2,13 +2,17 @@
  * a 2x2 maximum at most one in four places, behind a ReLU about half of those.
  *
  * Weights: per output channel a list of (where the window begins, gradient);
- * the rows of the window are added up in registers over the list.  Input: per
- * place a list of (output channel, gradient); the window's rows get the scaled
- * weights, added up in registers over the list.  Without a maximum the lists
- * are simply long. */
+ * the windows are added up in registers over the list.  Input: per place a list
+ * of (output channel, gradient); the window gets the scaled weights, added up
+ * in registers over the list.  Without a maximum the lists are simply long. */
 #include "vec_conv.h"
 
-#define PART 8 /* vectors of a window's row at once */
+/* Vectors of a window added up in registers. */
+#if REGISTERS > 16
+#define SUMS 20
+#else
+#define SUMS 12
+#endif
 
 /* Floats from the beginning of what is added, and the factor. */
 struct list {
@@ -65,183 +69,307 @@ size_t PF_NAME(conv_backward_scratch)(const struct pf_conv *s)
     return first > lists ? first : lists;
 }
 
-/* LANES channels at a time: what a window's places get, from the gradient by
- * the output and what forward left. */
-ALWAYS_INLINE vec through(const struct pf_conv *s, vec g, ivec side, uint32_t i)
+/* What goes on to the activation's input, low where that was not positive. */
+ALWAYS_INLINE vec through(const struct pf_conv *s, vec g, ivec low)
 {
-    ivec low = (ivec)((side >> i & 1u) != (ivec){0}), keep = ~(ivec){0};
     vec less = {0};
 
-    if (s->pool == PF_POOL_MAX2) {
-        low = (ivec)((side & SIDE_LOW) != (ivec){0});
-        keep = (ivec)((side & SIDE_PLACE) == i);
-    } else if (s->pool == PF_POOL_AVG2) {
-        g *= splat(0.25f);
-    }
     if (s->act == PF_ACT_NONE)
         less = g;
     else if (s->act == PF_ACT_LEAKY)
         less = g * splat(s->slope);
-    return (vec)((((ivec)g & ~low) | ((ivec)less & low)) & keep);
+    return (vec)(((ivec)g & ~low) | ((ivec)less & low));
 }
 
-/* Appends the gradients of LANES channels at one place to its list, and each to
- * that of its channel; no branch depends on a gradient. */
-ALWAYS_INLINE void append(vec g, size_t o, size_t place, uint32_t window,
-                          ivec weights, int want_dx, const struct room *r)
+/* Appends g, from o on, to the lists of its channels. A zero is written, too,
+ * and overwritten by what follows: no branch depends on a gradient. */
+ALWAYS_INLINE void append_one(vec g, uint32_t bits, ivec window, size_t o,
+                              size_t part, const struct room *r)
 {
-    uint32_t bits = bits_of((ivec)(g != (vec){0}));
+    uint32_t at[LANES];
+    float value[LANES];
+
+    memcpy(at, &window, sizeof at);
+    store(value, g);
+    for (size_t l = 0; l < part; l++) {
+        size_t one = (o + l) * r->one_most + r->n_one[o + l];
+
+        r->one.at[one] = at[l];
+        r->one.g[one] = value[l];
+        r->n_one[o + l] += bits >> l & 1;
+    }
+}
+
+/* Appends the lanes of g that bits names to the list of their place. */
+ALWAYS_INLINE void append_two(vec g, uint32_t bits, ivec weights, size_t place,
+                              const struct room *r)
+{
     size_t two = place * r->two_most + r->n_two[place];
 
-    if (bits == 0)
-        return;
-    if (want_dx) {
-        compress_u32(r->two.at + two, weights, bits);
-        r->n_two[place] += (uint32_t)compress(r->two.g + two, g, bits);
-    }
-    for (; bits; bits &= bits - 1) {
-        uint32_t l = (uint32_t)__builtin_ctz(bits);
-        size_t one = (o + l) * r->one_most + r->n_one[o + l]++;
-
-        r->one.at[one] = window;
-        r->one.g[one] = g[l];
-    }
+    compress_u32(r->two.at + two, weights, bits);
+    r->n_two[place] += (uint32_t)compress(r->two.g + two, g, bits);
 }
 
-/* The lists of one window's LANES channels from o on; at[i], window[i]: its
- * places in the output and in the image. */
-ALWAYS_INLINE void fill_window(const struct pf_conv *s, uint32_t places,
-                               const size_t at[4], const uint32_t window[4],
-                               const uint8_t *side, const float *dy, size_t o,
-                               ivec weights, int want_dx, const struct room *r)
+/* One window of the pool, or one place: where its places are in the output,
+ * and where their windows begin in the image. */
+struct spot {
+    uint32_t places, at[4], window[4];
+};
+
+/* The lists, and the bias's sums, of LANES channels from o on: of the gradients
+ * g behind the activation. Under a maximum each channel has one place, else a
+ * value for each. */
+ALWAYS_INLINE void fill_spot(const enum pf_pool2 pool, const struct pf_conv *s,
+                             const struct spot *q, ivec mark, vec g, size_t o,
+                             ivec weights, int want_dx, const struct room *r,
+                             float *bias)
 {
     size_t part = s->o - o < LANES ? s->o - o : LANES;
-    vec g = part == LANES ? load(dy + o) : load_part(dy + o, part);
-    ivec mark = load_bytes(side + o, part);
+    ivec place = mark & SIDE_PLACE;
+    ivec across = (ivec)((place & 1u) != (ivec){0});
+    ivec below = (ivec)((place & 2u) != (ivec){0});
+    uint32_t bits;
 
-    for (uint32_t i = 0; i < places; i++)
-        append(through(s, g, mark, i), o, at[i], window[i], weights, want_dx,
-               r);
+    if (pool == PF_POOL_MAX2) {
+        g = through(s, g, (ivec)((mark & SIDE_LOW) != (ivec){0}));
+        bits = bits_of((ivec)(g != (vec){0}));
+        store(bias + o, load(bias + o) + g);
+        append_one(g, bits,
+                   q->window[0] + (across & (q->window[1] - q->window[0])) +
+                       (below & (q->window[2] - q->window[0])),
+                   o, part, r);
+        for (uint32_t i = 0; want_dx && i < 4; i++)
+            append_two(g, bits & bits_of((ivec)(place == i)), weights, q->at[i],
+                       r);
+        return;
+    }
+    if (pool == PF_POOL_AVG2)
+        g *= splat(0.25f);
+    for (uint32_t i = 0; i < q->places; i++) {
+        vec at = through(s, g, (ivec)((mark >> i & 1u) != (ivec){0}));
+
+        bits = bits_of((ivec)(at != (vec){0}));
+        store(bias + o, load(bias + o) + at);
+        append_one(at, bits, (ivec){0} + q->window[i], o, part, r);
+        if (want_dx)
+            append_two(at, bits, weights, q->at[i], r);
+    }
 }
 
-/* Both lists of one example. */
-static void fill_lists(const struct pf_conv *s, const struct conv_plan *p,
-                       const uint8_t *side, const float *dy,
-                       const struct room *r, int want_dx)
+/* All channels of one spot; left: values of this example from dy on. */
+ALWAYS_INLINE void fill_channels(const enum pf_pool2 pool,
+                                 const struct pf_conv *s, const struct spot *q,
+                                 const uint8_t *side, const float *dy,
+                                 size_t left, ivec lane, int want_dx,
+                                 const struct room *r, float *bias)
 {
-    uint32_t places = s->pool == PF_POOL_NONE ? 1 : 4, window[4];
-    uint32_t weights = (uint32_t)(s->k * p->run);
-    size_t step = s->pool == PF_POOL_NONE ? 1 : 2, at[4];
+    const uint32_t window = (uint32_t)(s->k * WHOLE(s->k * s->c));
+
+    for (size_t o = 0; o < s->o; o += LANES) {
+        size_t part = s->o - o;
+        ivec mine = (ivec)(lane < (ivec){0} + (uint32_t)part), mark;
+        vec g;
+
+        /* A whole vector, of which lanes past the last channel are another
+         * place's, is read much faster than a part. */
+        if (o + LANES <= left) {
+            g = load(dy + o);
+            mark = load_bytes(side + o);
+        } else {
+            g = load_part(dy + o, part);
+            mark = load_some_bytes(side + o, part);
+        }
+        g = (vec)((ivec)g & mine);
+        fill_spot(pool, s, q, mark, g, o, (lane + (uint32_t)o) * window,
+                  want_dx, r, bias);
+    }
+}
+
+/* Both lists of one example; the bias's gradient is added up on the way. */
+ALWAYS_INLINE void fill(const enum pf_pool2 pool, const struct pf_conv *s,
+                        const struct conv_plan *p, const uint8_t *side,
+                        const float *dy, const struct room *r, int want_dx,
+                        float *bias)
+{
+    size_t step = pool == PF_POOL_NONE ? 1 : 2, left = s->ph * s->pw * s->o;
+    struct spot q = {.places = pool == PF_POOL_NONE ? 1 : 4};
     ivec lane;
 
     for (uint32_t l = 0; l < LANES; l++)
-        lane[l] = l * weights;
+        lane[l] = l;
     memset(r->n_one, 0, s->o * sizeof *r->n_one);
-    memset(r->n_two, 0, s->oh * s->ow * sizeof *r->n_two);
+    if (want_dx)
+        memset(r->n_two, 0, s->oh * s->ow * sizeof *r->n_two);
     for (size_t py = 0; py < s->ph; py++)
-        for (size_t px = 0; px < s->pw; px++, dy += s->o, side += s->o) {
-            for (uint32_t i = 0; i < places; i++) {
+        for (size_t px = 0; px < s->pw; px++) {
+            for (uint32_t i = 0; i < q.places; i++) {
                 size_t y = py * step + i / 2, x = px * step + i % 2;
 
-                at[i] = y * s->ow + x;
-                window[i] = (uint32_t)((y * p->row + x * s->c) * s->stride);
+                q.at[i] = (uint32_t)(y * s->ow + x);
+                q.window[i] = (uint32_t)((y * p->row + x * s->c) * s->stride);
             }
-            for (size_t o = 0; o < s->o; o += LANES)
-                fill_window(s, places, at, window, side, dy, o,
-                            lane + (uint32_t)o * weights, want_dx, r);
+            fill_channels(pool, s, &q, side, dy, left, lane, want_dx, r, bias);
+            dy += s->o;
+            side += s->o;
+            left -= s->o;
         }
 }
 
-/* to[V vectors] += the listed rows of x, scaled. */
-ALWAYS_INLINE void add_rows(const int V, const uint32_t *at, const float *g,
-                            uint32_t n, const float *x, float *to)
+static void fill_lists(const struct pf_conv *s, const struct conv_plan *p,
+                       const uint8_t *side, const float *dy,
+                       const struct room *r, int want_dx, float *bias)
 {
-    vec sum[PART];
-
-    for (int v = 0; v < V; v++)
-        sum[v] = load(to + v * LANES);
-    for (uint32_t e = 0; e < n; e++) {
-        const float *row = x + at[e];
-        vec factor = splat(g[e]);
-
-        for (int v = 0; v < V; v++)
-            sum[v] = fma_(load(row + v * LANES), factor, sum[v]);
+    switch (s->pool) {
+    case PF_POOL_NONE:
+        fill(PF_POOL_NONE, s, p, side, dy, r, want_dx, bias);
+        break;
+    case PF_POOL_MAX2:
+        fill(PF_POOL_MAX2, s, p, side, dy, r, want_dx, bias);
+        break;
+    case PF_POOL_AVG2:
+        fill(PF_POOL_AVG2, s, p, side, dy, r, want_dx, bias);
+        break;
     }
-    for (int v = 0; v < V; v++)
-        store(to + v * LANES, sum[v]);
 }
 
-static void add_list(size_t floats, const uint32_t *at, const float *g,
-                     uint32_t n, const float *x, float *to)
+/* Lists over windows, and what each is added up to: list i * list_i + j *
+ * list_j goes to `to` + i * to_i + j * to_j. */
+struct lists {
+    const uint32_t *at, *n;
+    const float *g;
+    size_t most; /* entries of a list */
+    size_t i, j, list_i, list_j, to_i, to_j;
+    const float *x; /* the windows' rows are x_row apart, sums' to_row */
+    float *to;
+    size_t x_row, to_row;
+};
+
+/* K rows of V vectors of all windows, each list added up in registers. All
+ * lists before the next block: what they choose from stays in the cache. */
+ALWAYS_INLINE void add_block(const size_t K, const size_t V,
+                             const struct lists *q, size_t row, size_t vector)
 {
-    for (; floats >= PART * LANES; floats -= PART * LANES) {
-        add_rows(PART, at, g, n, x, to);
-        x += PART * LANES;
-        to += PART * LANES;
+    const float *x = q->x + row * q->x_row + vector * LANES;
+    const size_t x_row = q->x_row, to_row = q->to_row;
+    vec sum[SUMS];
+
+    for (size_t i = 0; i < q->i; i++) {
+        float *to = q->to + i * q->to_i + row * to_row + vector * LANES;
+
+        for (size_t j = 0; j < q->j; j++, to += q->to_j) {
+            size_t list = i * q->list_i + j * q->list_j;
+            const uint32_t *at = q->at + list * q->most, n = q->n[list];
+            const float *g = q->g + list * q->most;
+
+            if (n == 0)
+                continue;
+            for (size_t b = 0; b < K * V; b++)
+                sum[b] = load(to + b / V * to_row + b % V * LANES);
+            for (uint32_t e = 0; e < n; e++) {
+                const float *from = x + at[e];
+                vec factor = splat(g[e]);
+
+                for (size_t b = 0; b < K * V; b++)
+                    sum[b] = fma_(load(from + b / V * x_row + b % V * LANES),
+                                  factor, sum[b]);
+            }
+            for (size_t b = 0; b < K * V; b++)
+                store(to + b / V * to_row + b % V * LANES, sum[b]);
+        }
     }
-    switch (floats / LANES) {
-    case 1:
-        add_rows(1, at, g, n, x, to);
-        break;
-    case 2:
-        add_rows(2, at, g, n, x, to);
-        break;
-    case 3:
-        add_rows(3, at, g, n, x, to);
-        break;
-    case 4:
-        add_rows(4, at, g, n, x, to);
-        break;
-    case 5:
-        add_rows(5, at, g, n, x, to);
-        break;
-    case 6:
-        add_rows(6, at, g, n, x, to);
-        break;
-    case 7:
-        add_rows(7, at, g, n, x, to);
-        break;
-    default:
-        break;
+}
+
+/* All k rows, as many at once as there are registers for. */
+ALWAYS_INLINE void add_rows(const size_t V, const struct lists *q, size_t k,
+                            size_t vector)
+{
+    for (size_t row = 0; row < k;) {
+        if (5 * V <= SUMS && k - row >= 5) {
+            add_block(5 * V <= SUMS ? 5 : 1, V, q, row, vector);
+            row += 5;
+        } else if (3 * V <= SUMS && k - row >= 3) {
+            add_block(3 * V <= SUMS ? 3 : 1, V, q, row, vector);
+            row += 3;
+        } else if (2 * V <= SUMS && k - row >= 2) {
+            add_block(2 * V <= SUMS ? 2 : 1, V, q, row, vector);
+            row += 2;
+        } else {
+            add_block(1, V, q, row, vector);
+            row += 1;
+        }
+    }
+}
+
+/* k rows of a window, each of so many vectors. */
+static void add_lists(const struct lists *q, size_t k, size_t vectors)
+{
+    for (size_t v = 0; v < vectors;) {
+        if (vectors - v >= 8) {
+            add_rows(8, q, k, v);
+            v += 8;
+        } else if (vectors - v >= 4) {
+            add_rows(4, q, k, v);
+            v += 4;
+        } else if (vectors - v >= 2) {
+            add_rows(2, q, k, v);
+            v += 2;
+        } else {
+            add_rows(1, q, k, v);
+            v += 1;
+        }
     }
 }
 
 static void weights_one(const struct pf_conv *s, const struct conv_plan *p,
-                        const struct room *r, float *grad)
+                        const struct room *r, const float *image, float *grad)
 {
-    float *bias = grad + conv_weights(s);
+    const struct lists q = {.at = r->one.at,
+                            .n = r->n_one,
+                            .g = r->one.g,
+                            .most = r->one_most,
+                            .i = 1,
+                            .j = s->o,
+                            .list_j = 1,
+                            .to_j = s->k * p->run,
+                            .x = image,
+                            .to = grad,
+                            .x_row = p->row,
+                            .to_row = p->run};
 
-    for (size_t o = 0; o < s->o; o++) {
-        const uint32_t *at = r->one.at + o * r->one_most;
-        const float *g = r->one.g + o * r->one_most;
-        float sum = 0;
-
-        for (uint32_t e = 0; e < r->n_one[o]; e++)
-            sum += g[e];
-        bias[o] += sum;
-        for (size_t ky = 0; ky < s->k; ky++, grad += p->run)
-            add_list(p->run, at, g, r->n_one[o], r->image + ky * p->row, grad);
-    }
+    add_lists(&q, s->k, p->run / LANES);
 }
 
+/* Into an image with its border, zeros so far. Down each column, since a window
+ * that lies straight below another stores and loads the same vectors; beside it
+ * they would overlap in part, and wait. */
 static void input_one(const struct pf_conv *s, const struct conv_plan *p,
-                      const float *packed, const struct room *r, float *dx)
+                      const float *packed, const struct room *r, float *image)
+{
+    const struct lists q = {.at = r->two.at,
+                            .n = r->n_two,
+                            .g = r->two.g,
+                            .most = r->two_most,
+                            .i = s->ow,
+                            .j = s->oh,
+                            .list_i = 1,
+                            .list_j = s->ow,
+                            .to_i = s->stride * s->c,
+                            .to_j = s->stride * p->row,
+                            .x = packed,
+                            .to = image,
+                            .x_row = p->run,
+                            .to_row = p->row};
+
+    add_lists(&q, s->k, p->run / LANES);
+}
+
+static void cut_border(const struct pf_conv *s, const struct conv_plan *p,
+                       const float *image, float *dx)
 {
     size_t len = s->w * s->c;
 
-    memset(r->dx, 0, p->image * sizeof *r->dx);
-    for (size_t ky = 0; ky < s->k; ky++)
-        for (size_t oy = 0, at = 0; oy < s->oh; oy++) {
-            float *to = r->dx + (oy * s->stride + ky) * p->row;
-
-            for (size_t ox = 0; ox < s->ow; ox++, at++, to += s->stride * s->c)
-                if (r->n_two[at] > 0)
-                    add_list(p->run, r->two.at + at * r->two_most,
-                             r->two.g + at * r->two_most, r->n_two[at],
-                             packed + ky * p->run, to);
-        }
     for (size_t y = 0; y < s->h; y++)
-        memcpy(dx + y * len, r->dx + (y + s->pad) * p->row + s->pad * s->c,
+        memcpy(dx + y * len, image + (y + s->pad) * p->row + s->pad * s->c,
                len * sizeof *dx);
 }
 
@@ -265,6 +393,8 @@ void PF_NAME(conv_backward)(const struct pf_conv *s, size_t n, const float *x,
     size_t in = s->h * s->w * s->c, out = s->ph * s->pw * s->o;
     struct conv_plan p;
     struct room r;
+    int in_place;
+    float *to;
 
     (void)ready;
     (void)y;
@@ -274,13 +404,22 @@ void PF_NAME(conv_backward)(const struct pf_conv *s, size_t n, const float *x,
     }
     conv_plan(s, &p);
     lay_out(s, scratch, &r);
-    memset(r.image, 0, p.image * sizeof *r.image);
+    in_place = conv_in_place(s, &p);
+    if (!in_place)
+        memset(r.image, 0, p.image * sizeof *r.image);
     for (size_t i = 0; i < n; i++) {
-        conv_fill_image(s, &p, x + i * in, r.image);
-        fill_lists(s, &p, side + i * out, dy + i * out, &r, dx != NULL);
-        weights_one(s, &p, &r, grad);
-        if (dx)
-            input_one(s, &p, packed, &r, dx + i * in);
+        if (!in_place)
+            conv_fill_image(s, &p, x + i * in, r.image);
+        fill_lists(s, &p, side + i * out, dy + i * out, &r, dx != NULL,
+                   grad + conv_weights(s));
+        weights_one(s, &p, &r, in_place ? x + i * in : r.image, grad);
+        if (!dx)
+            continue;
+        to = in_place ? dx + i * in : r.dx;
+        memset(to, 0, (in_place ? in : p.image) * sizeof *to);
+        input_one(s, &p, packed, &r, to);
+        if (!in_place)
+            cut_border(s, &p, to, dx + i * in);
     }
     clear_padding(s, &p, grad);
 }

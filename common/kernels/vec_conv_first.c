@@ -6,9 +6,16 @@
 
 #define MOST_TAPS 5 /* in one row of the window, kept in registers */
 
+/* Under a maximum, lists of what is not zero (vec_conv_backward.c) are less
+ * work when the channels are few. Here all four places of a window are
+ * multiplied, two vectors in a cycle; there each channel takes some five cycles
+ * for its entry. */
 int PF_NAME(conv_first_fits)(const struct pf_conv *s)
 {
-    return s->c == 1 && s->k <= MOST_TAPS;
+    if (s->c != 1 || s->k > MOST_TAPS)
+        return 0;
+    return s->pool != PF_POOL_MAX2 ||
+           2 * s->k * s->k * WHOLE(s->o) / LANES <= 5 * s->o;
 }
 
 /* The image, then sums [ky][kx][wide] and the bias's [wide]. */
@@ -135,7 +142,7 @@ ALWAYS_INLINE void channels(const enum pf_pool2 pool, const struct pf_conv *s,
         int inside = at + LANES <= s->ph * s->pw * s->o;
         vec d = inside ? load(dy + at) : load_part(dy + at, part);
         ivec mark =
-            inside ? load_bytes(side + at, LANES) : load_bytes(side + at, part);
+            inside ? load_bytes(side + at) : load_some_bytes(side + at, part);
 
         split(pool, s, d, mark, g + n * places);
         for (uint32_t j = 0; j < places; j++)

@@ -1,11 +1,11 @@
-/* Dense layers backward.  Eight rows of weights at a time: per row a list of
+/* Dense layers backward.  Some rows of weights at a time: per row a list of
  * the examples whose input is not zero; each of their output gradients is read
  * once and used twice, for the gradient of the row's weights (added up over
  * examples) and for that input's gradient (added up over outputs).  Then the
  * optimiser's step on these weights, which are in the cache. */
 #include "vec_dense.h"
 
-#define TILE 32 /* examples whose gradients stay in the first-level cache */
+#define TILE 64 /* examples whose gradients stay in the first-level cache */
 #if REGISTERS > 16
 #define PART PANEL /* vectors of a panel at once: weights and sums */
 #else
@@ -72,12 +72,12 @@ void PF_NAME(dense_turn)(const struct pf_dense *s, size_t n, const float *y,
 struct rows {
     size_t tiles;
     float *gradient;   /* [row][PANEL * LANES] */
-    float *dx;         /* [row][entries / GROUP][LANES]: sums still in lanes */
+    float *dx;         /* [row][entries] */
     uint32_t *begin;   /* [row][tiles + 1] in entries */
     uint32_t *count;   /* [row][tiles] of them that are no filling */
     uint32_t *example; /* [row][entries] */
     float *x;
-    size_t entries; /* room per row */
+    size_t entries; /* room per row; compress() writes past the last */
 };
 
 static void *place_at(char *mem, size_t at)
@@ -90,11 +90,11 @@ static size_t lay_out(size_t n, char *mem, struct rows *r)
     size_t rows = PF_DENSE_ROWS, at = 0;
 
     r->tiles = (n + TILE - 1) / TILE;
-    r->entries = r->tiles * TILE + GROUP;
+    r->entries = r->tiles * TILE + GROUP + LANES;
     r->gradient = place_at(mem, at);
     at += rows * PANEL * LANES * sizeof(float);
     r->dx = place_at(mem, at);
-    at += rows * (r->entries / GROUP) * LANES * sizeof(float);
+    at += rows * r->entries * sizeof(float);
     r->begin = place_at(mem, at);
     at += rows * (r->tiles + 1) * sizeof(uint32_t);
     r->count = place_at(mem, at);
@@ -112,46 +112,95 @@ size_t PF_NAME(dense_backward_scratch)(size_t n)
     return lay_out(n, NULL, &r);
 }
 
+/* to[row][TILE] = the inputs of `count` rows, n <= TILE examples. */
+static void turn_inputs(const struct pf_dense *s, size_t n, size_t count,
+                        const float *x, float *to)
+{
+    for (size_t i = 0; i < n; i += 4)
+        for (size_t k = 0; k < count; k += LANES) {
+            vec a[4], low[2], high[2];
+            float *at = to + k * TILE + i;
+
+            for (size_t e = 0; e < 4; e++) {
+                const float *from = x + (i + e) * s->in + k;
+
+                a[e] = (vec){0};
+                if (i + e < n)
+                    a[e] = k + LANES <= count ? load(from)
+                                              : load_part(from, count - k);
+            }
+            for (size_t h = 0; h < 2; h++) {
+                low[h] = unpack_low(a[2 * h], a[2 * h + 1]);
+                high[h] = unpack_high(a[2 * h], a[2 * h + 1]);
+            }
+            store_quads(at, 4 * TILE, pair_low(low[0], low[1]));
+            store_quads(at + TILE, 4 * TILE, pair_high(low[0], low[1]));
+            store_quads(at + 2 * TILE, 4 * TILE, pair_low(high[0], high[1]));
+            store_quads(at + 3 * TILE, 4 * TILE, pair_high(high[0], high[1]));
+        }
+}
+
+/* Appends the n examples of a tile that begins with `first` to one row's list,
+ * which has `at` entries; returns how many it has then. */
+static uint32_t append(size_t n, uint32_t first, const float *x, int all,
+                       uint32_t *example, float *value, uint32_t at)
+{
+    const uint32_t any = all ? ~0u : 0;
+    ivec lane;
+
+    for (uint32_t l = 0; l < LANES; l++)
+        lane[l] = first + l;
+    for (size_t i = 0; i < n; i += LANES, lane += LANES) {
+        uint32_t inside =
+            n - i < LANES ? (1u << (n - i)) - 1 : ~0u >> (32 - LANES);
+        vec v = load(x + i);
+        uint32_t bits = (bits_of((ivec)(v != (vec){0})) | any) & inside;
+
+        compress_u32(example + at, lane, bits);
+        at += (uint32_t)compress(value + at, v, bits);
+    }
+    return at;
+}
+
 /* The lists of `count` rows from input j on. */
 static void fill_rows(const struct pf_dense *s, size_t n, size_t j,
                       size_t count, const float *x, int all, struct rows *r)
 {
+    float turned[PF_DENSE_ROWS * TILE];
     uint32_t at[PF_DENSE_ROWS] = {0};
 
     for (size_t tile = 0; tile < r->tiles; tile++) {
-        size_t end = (tile + 1) * TILE < n ? (tile + 1) * TILE : n;
+        size_t first = tile * TILE, left = n - first;
 
-        for (size_t k = 0; k < count; k++)
+        left = left < TILE ? left : TILE;
+        turn_inputs(s, left, count, x + first * s->in + j, turned);
+        for (size_t k = 0; k < count; k++) {
+            uint32_t *example = r->example + k * r->entries;
+            float *value = r->x + k * r->entries;
+
             r->begin[k * (r->tiles + 1) + tile] = at[k];
-        for (size_t i = tile * TILE; i < end; i++)
-            for (size_t k = 0; k < count; k++) {
-                float v = x[i * s->in + j + k];
-
-                /* No branch: half of them would be mispredicted. */
-                r->example[k * r->entries + at[k]] = (uint32_t)i;
-                r->x[k * r->entries + at[k]] = v;
-                at[k] += v != 0 || all;
-            }
-        for (size_t k = 0; k < count; k++)
+            at[k] = append(left, (uint32_t)first, turned + k * TILE, all,
+                           example, value, at[k]);
             r->count[k * r->tiles + tile] =
                 at[k] - r->begin[k * (r->tiles + 1) + tile];
-        for (size_t k = 0; k < count; k++)
-            for (; at[k] % GROUP != 0; at[k]++) {
-                r->example[k * r->entries + at[k]] = (uint32_t)(tile * TILE);
-                r->x[k * r->entries + at[k]] = 0;
-            }
+            /* Whole vectors, whatever is missing: no branch. */
+            store(value + at[k], (vec){0});
+            for (size_t g = 0; g < GROUP; g++)
+                example[at[k] + g] = (uint32_t)first;
+            at[k] = (at[k] + GROUP - 1) / GROUP * GROUP;
+        }
     }
     for (size_t k = 0; k < count; k++)
         r->begin[k * (r->tiles + 1) + r->tiles] = at[k];
 }
 
-/* In each 128 bits of the result: lane g sums those of a[g]. */
-ALWAYS_INLINE vec add_lanes(const vec a[GROUP])
+/* The sums of the lanes of each. */
+ALWAYS_INLINE quad add_lanes(const vec a[GROUP])
 {
     vec ab = unpack_low(a[0], a[1]) + unpack_high(a[0], a[1]);
     vec cd = unpack_low(a[2], a[3]) + unpack_high(a[2], a[3]);
 
-    return pair_low(ab, cd) + pair_high(ab, cd);
+    return fold(pair_low(ab, cd) + pair_high(ab, cd));
 }
 
 /* V vectors of one row's weights against a tile of examples. */
@@ -166,8 +215,9 @@ ALWAYS_INLINE void row_tile(const int V, const int want_dx, size_t entries,
         sum[v] = load(gradient + v * LANES);
         weight[v] = load(w + v * LANES);
     }
-    for (size_t e = 0; e < entries; e += GROUP, dx += LANES) {
+    for (size_t e = 0; e < entries; e += GROUP) {
         vec d[GROUP];
+        quad before, after;
 
         for (int g = 0; g < GROUP; g++) {
             const float *t = turned + example[e + (size_t)g] * width;
@@ -176,13 +226,17 @@ ALWAYS_INLINE void row_tile(const int V, const int want_dx, size_t entries,
             d[g] = (vec){0};
             for (int v = 0; v < V; v++) {
                 vec tv = load(t + v * LANES);
+                KEEP(tv);
                 sum[v] = fma_(tv, xv, sum[v]);
                 if (want_dx)
                     d[g] = fma_(tv, weight[v], d[g]);
             }
         }
-        if (want_dx)
-            store(dx, load(dx) + add_lanes(d));
+        if (want_dx) {
+            memcpy(&before, dx + e, sizeof before);
+            after = before + add_lanes(d);
+            memcpy(dx + e, &after, sizeof after);
+        }
     }
     for (int v = 0; v < V; v++)
         store(gradient + v * LANES, sum[v]);
@@ -265,15 +319,15 @@ static void panel_rows(const struct rows *r, size_t count, size_t width,
                 row_part(part / LANES, want_dx, begin[1] - begin[0],
                          r->example + at, r->x + at, turned + l, width,
                          w + k * width + l, r->gradient + k * width + l,
-                         r->dx + at / GROUP * LANES);
+                         r->dx + at);
             }
     }
 }
 
-/* Adds up the lanes of `count` rows' input gradients; other examples have none.
- * They are put together first and written once per example: the examples are
- * often a multiple of many cache lines apart, and then only a few of them can
- * be in the cache together. */
+/* The input gradients of `count` rows; examples in no list have none. They are
+ * put together first and written once per example: the examples are often a
+ * multiple of many cache lines apart, and then only a few of them can be in the
+ * cache together. */
 static void write_dx(const struct pf_dense *s, size_t n, size_t count,
                      const struct rows *r, float *dx)
 {
@@ -282,23 +336,17 @@ static void write_dx(const struct pf_dense *s, size_t n, size_t count,
     for (size_t tile = 0; tile < r->tiles; tile++) {
         size_t first = tile * TILE, left = n - first;
 
-        memset(sums, 0, sizeof sums);
+        left = left < TILE ? left : TILE;
+        memset(sums, 0, left * sizeof *sums);
         for (size_t k = 0; k < count; k++) {
-            const float *lanes = r->dx + k * (r->entries / GROUP) * LANES;
             const uint32_t *example = r->example + k * r->entries;
             size_t e = r->begin[k * (r->tiles + 1) + tile];
             size_t end = e + r->count[k * r->tiles + tile];
 
-            for (; e < end; e++) {
-                const float *p = lanes + e / GROUP * LANES + e % GROUP;
-                float sum = p[0];
-
-                for (size_t l = GROUP; l < LANES; l += GROUP)
-                    sum += p[l];
-                sums[example[e] - first][k] = sum;
-            }
+            for (; e < end; e++)
+                sums[example[e] - first][k] = r->dx[k * r->entries + e];
         }
-        for (size_t i = 0; i < left && i < TILE; i++)
+        for (size_t i = 0; i < left; i++)
             if (count == PF_DENSE_ROWS)
                 memcpy(dx + (first + i) * s->in, sums[i], sizeof sums[i]);
             else
@@ -323,7 +371,7 @@ void PF_NAME(dense_backward)(const struct pf_dense *s, size_t n, size_t first,
         left = end - j - count;
         next = left < PF_DENSE_ROWS ? left : PF_DENSE_ROWS;
         fill_rows(s, n, j, count, x, all, &r);
-        memset(r.dx, 0, count * (r.entries / GROUP) * LANES * sizeof *r.dx);
+        memset(r.dx, 0, count * r.entries * sizeof *r.dx);
         for (size_t o = 0; o < wide; o += width) {
             size_t place = o * s->in + j * (width = dense_width(wide, o));
             struct ahead ahead =

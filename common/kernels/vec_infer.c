@@ -169,7 +169,6 @@ float PF_NAME(int8_scale)(size_t n, const float *x)
 
 void PF_NAME(int8_round)(size_t n, const float *x, float scale, int8_t *q)
 {
-    typedef uint8_t bytes __attribute__((vector_size(LANES)));
     const vec inverse = splat(1 / scale);
 
     if (!(scale > 0)) {
@@ -182,12 +181,12 @@ void PF_NAME(int8_round)(size_t n, const float *x, float scale, int8_t *q)
         /* 1.5 2^23: its last bit is worth 1, so that the sum is rounded and
          * its lowest byte is the result. */
         vec big = v * inverse + 12582912.0f;
-        bytes b = __builtin_convertvector((ivec)big & 0xff, bytes);
+        ivec low = (ivec)big & 0xff;
 
         if (some < LANES)
-            memcpy(q + i, &b, some);
+            store_some_bytes((uint8_t *)q + i, low, some);
         else
-            memcpy(q + i, &b, sizeof b);
+            store_bytes((uint8_t *)q + i, low);
     }
 }
 
