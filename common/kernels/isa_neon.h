@@ -109,8 +109,8 @@ ALWAYS_INLINE vec widen(const uint16_t *h)
     memcpy(&v, h, sizeof v);
 #ifdef __aarch64__
     f = (vec)vcvt_f32_f16(vreinterpret_f16_u16(v));
-#else /* gcc declares the intrinsic under an option that clang does not know   \
-       */
+#else
+    /* gcc declares the intrinsic under an option that clang does not know */
     __asm__("vcvt.f32.f16 %q0, %P1" : "=w"(f) : "w"(v));
 #endif
     return f;

@@ -19,9 +19,10 @@
  * weight into rows.  Inputs and outputs do not overlap unless a kernel says so.
  *
  * Terms in which one factor is exactly zero may be left out of sums: behind a
- * ReLU or a max pool that is most of them.  With finite values this changes
- * nothing; what is not finite then shows in the loss or the delta, which are
- * checked at every step.
+ * ReLU or a max pool that is most of them; a convolution may add others, of a
+ * neighbour's input times zero.  With finite values this changes nothing; what
+ * is not finite then shows in the loss or the delta, which are checked at every
+ * step.
  */
 #ifndef PF_KERNELS_H
 #define PF_KERNELS_H
@@ -54,8 +55,7 @@ struct pf_conv {
  * image, so nothing is turned around while training. */
 struct pf_dense {
     size_t in, out;
-    size_t c,
-        hw; /* in = c hw; c = in, hw = 1 when the input was flat already */
+    size_t c, hw; /* in = c hw; c = in, hw = 1 when it was flat already */
     enum pf_act act;
     pf_real slope;
     int zero_is_dead; /* as above */
@@ -116,6 +116,7 @@ struct pf_update {
     const pf_real *anchor, *control; /* NULL: none */
 };
 
+/* clang-format off */
 /* X(name, return type, arguments). Sizes named *_size count pf_reals, except
  * scratch, which counts bytes and is aligned to 64 by who lends it.
  *
@@ -130,23 +131,24 @@ struct pf_update {
  * conv_side        bytes per example that forward leaves for backward.
  * conv_forward     y, side of n examples.
  * conv_backward    of n examples: grad (packed order, conv_size) += the
- *                  gradient; dx (NULL: not wanted) = the input's. dy
- * [ph][pw][o] is by the step's output. Threads call it on examples of their own
- * with a grad of their own. conv_method      a word for people: how this shape
- * is computed.
+ *                  gradient; dx (NULL: not wanted) = the input's. dy [ph][pw][o]
+ *                  is by the step's output. Threads call it on examples of
+ *                  their own with a grad of their own.
+ * conv_method      a word for people: how this shape is computed.
  *
  * dense_size, dense_pack, dense_unpack, dense_scratch   likewise.
  * dense_forward    y [n][out] = act(x [n][in] w + b).
  * dense_turn_size  pf_reals for dense_turn.
  * dense_turn       before the backward pass of n examples: turned = the
  *                  gradient by the sum (dy through the activation, by y) in the
- *                  order that dense_backward reads; grad_b [out] = its sums
- * over the examples. dense_backward   rows [first, end) of the weights, whole
- * multiples of DENSE_ROWS but for the last: dx [n][first..end) (dx NULL: not
+ *                  order that dense_backward reads; grad_b [out] = its sums over
+ *                  the examples.
+ * dense_backward   rows [first, end) of the weights, whole multiples of
+ *                  PF_DENSE_ROWS but for the last: dx [n][first..end) (NULL: not
  *                  wanted) and the gradient of these rows, over all n examples.
  *                  With update: applied at once, weights of these rows lie at
- *                  update->w + at + ...; else added to grad (packed order,
- * whole layer). `packed` is the layer's packed weights (== update->w
+ *                  update->w + at + ...; else added to grad (packed order, whole
+ *                  layer). `packed` is the layer's packed weights (== update->w
  *                  + at). Threads call it on rows of their own.
  * dense_bias       where the bias begins in the packed array (out values).
  * dense_method     a word for people.
@@ -161,7 +163,7 @@ struct pf_update {
  *                  [PF_HALF_OUTS] in binary16, zero beyond out.
  * int8_scale       (greatest |x|) / 127; 0 when that is too small to divide by,
  *                  NaN when some x is not finite.
- * int8_round       q = x / scale to the nearest, ties to even; 0 when the scale
+ * int8_round       q = x (1 / scale) to the nearest, ties to even; 0 when the scale
  *                  is 0 or NaN.
  * int8_sums        y [n][out] = act(sum * (x_scale[i] scale[o]) + bias[o]), for
  *                  sum number i with x_scale[i * x_scale_step].
@@ -173,6 +175,7 @@ struct pf_update {
  *                  returns how many operations those were, two per
  *                  multiply-add. *x is added a sum, so that none is left out.
  */
+/* clang-format on */
 #define PF_DENSE_ROWS 16
 #define PF_HALF_OUTS  32
 

@@ -37,8 +37,8 @@ PF_KERNELS(PF_VEC_KERNEL)
  *   uint32_t bits_of(ivec mask)          bit l set where lane l is all ones, as
  *                                        comparisons make it
  *   size_t compress(float *to, vec v, uint32_t bits)   lanes whose bits are
- *        set, side by side; writes LANES floats in all cases, returns how many
- *        count
+ *        set, side by side; may write LANES floats in all cases, returns how
+ *        many count
  *   size_t compress_u32(uint32_t *to, ivec v, uint32_t bits)   the same
  *   unpack_low, unpack_high, pair_low, pair_high(vec a, vec b)   shuffles of
  *        two vectors within each 128 bits

@@ -68,7 +68,7 @@ ALWAYS_INLINE size_t block_width(size_t wide, size_t o)
  * later, with weights of zero where it is not theirs. */
 static size_t pixels(const struct pf_conv *s)
 {
-    return 2 * s->o <= LANES && !PF_NAME(winograd_fits)(s) ? 2 : 1;
+    return 2 * s->o <= LANES && s->stride < s->k ? 2 : 1;
 }
 
 /* Floats of one row of what a vector's pixels look at. */
@@ -258,13 +258,13 @@ static void busy_columns(const struct pf_conv *s, const struct conv_plan *p,
         *from = *end;
 }
 
-/* The sums of output row oy: [column][channel], columns `apart` floats apart.
- */
+/* The sums of output row oy: [column][channel]. */
 static void direct_row(const struct pf_conv *s, const struct conv_plan *p,
                        const float *image, const struct conv_span *spans,
                        const float *ready, size_t oy, float *line)
 {
-    size_t from, end, width, both = pixels(s), apart = p->wide / both;
+    size_t from, end, width, both = pixels(s);
+    size_t column = p->wide / both; /* floats of one */
     struct sums q = {.k = s->k,
                      .taps = row_taps(s),
                      .row = p->row,
@@ -272,12 +272,12 @@ static void direct_row(const struct pf_conv *s, const struct conv_plan *p,
                      .apart = p->wide};
 
     busy_columns(s, p, spans, oy, &from, &end);
-    memset(line, 0, from * apart * sizeof *line);
-    memset(line + end * apart, 0, (s->ow - end) * apart * sizeof *line);
+    memset(line, 0, from * column * sizeof *line);
+    memset(line + end * column, 0, (s->ow - end) * column * sizeof *line);
     q.x = image + oy * s->stride * p->row + from * s->stride * s->c;
     for (size_t o = 0; o < p->wide; o += width) {
         q.w = ready + o * q.k * q.taps;
-        q.to = line + from * apart + o;
+        q.to = line + from * column + o;
         width = block_width(p->wide, o);
         switch (width / LANES) {
         case 1:
@@ -349,20 +349,20 @@ ALWAYS_INLINE void finish(const enum pf_act act, const enum pf_pool2 pool,
                           uint8_t *side, size_t left)
 {
     size_t step = pool == PF_POOL_NONE ? 1 : 2, o;
-    size_t apart = p->wide / pixels(s);
+    size_t column = p->wide / pixels(s);
     vec slope = splat(s->slope), z[4], out;
     ivec mark;
 
     for (size_t px = 0; px < s->pw; px++, y += s->o, side += s->o, left -= s->o)
         for (o = 0; o < p->wide; o += LANES) {
-            size_t at = px * step * apart + o;
+            size_t at = px * step * column + o;
             vec b = load(bias + o);
 
             z[0] = load(line[0] + at) + b;
             if (pool != PF_POOL_NONE) {
-                z[1] = load(line[0] + at + apart) + b;
+                z[1] = load(line[0] + at + column) + b;
                 z[2] = load(line[1] + at) + b;
-                z[3] = load(line[1] + at + apart) + b;
+                z[3] = load(line[1] + at + column) + b;
             }
             out = output(act, pool, slope, z, &mark);
             /* Lanes past the last channel are overwritten by what follows. */
@@ -435,8 +435,9 @@ void PF_NAME(conv_forward)(const struct pf_conv *s, size_t n, const float *x,
     int in_place;
 
     conv_plan(s, &p);
-    in_place = conv_in_place(s, &p) && pixels(s) == 1 && s->oh % 2 == 0 &&
-               s->ow % 2 == 0;
+    /* With one channel any part of a row may be computed, odd ones as well. */
+    in_place = conv_in_place(s, &p) && s->c > 1 && pixels(s) == 1 &&
+               s->oh % 2 == 0 && s->ow % 2 == 0;
     line[0] = image + p.image;
     line[1] = line[0] + p.line;
     more = line[1] + p.line;

@@ -4,7 +4,7 @@
  * side by side, as they lie in an image whose channels come last, filled up
  * with zeros to whole vectors; then the bias, filled up likewise.  An example
  * is copied into an image with its border of zeros and what a vector may read
- * past the last row's window.
+ * past the last row's window, unless it is such an image already.
  */
 #ifndef PF_VEC_CONV_H
 #define PF_VEC_CONV_H

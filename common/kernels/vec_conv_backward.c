@@ -20,14 +20,14 @@ struct list {
     float *g;
 };
 
-/* Scratch, in the order of its parts. Lists have room for a whole vector more
- * than they can hold. */
+/* Scratch, in the order of its parts. */
 struct room {
     float *image;    /* [h][w][c] with its border */
     float *dx;       /* the same */
     struct list one; /* a list per output channel, [wide][one_most] */
     uint32_t *n_one; /* [wide] */
-    struct list two; /* a list per place, [oh * ow][two_most] */
+    struct list two; /* a list per place, [oh * ow][two_most]: a vector more
+                        than it can hold, which compress() may write */
     uint32_t *n_two; /* [oh * ow] */
     size_t one_most, two_most;
 };
@@ -48,7 +48,7 @@ static size_t lay_out(const struct pf_conv *s, char *mem, struct room *r)
     conv_plan(s, &p);
     r->image = place_at(mem, &at, p.image * sizeof(float));
     r->dx = place_at(mem, &at, p.image * sizeof(float));
-    r->one_most = places + 1;
+    r->one_most = places;
     r->two_most = p.wide + LANES;
     r->one.at = place_at(mem, &at, p.wide * r->one_most * sizeof(uint32_t));
     r->one.g = place_at(mem, &at, p.wide * r->one_most * sizeof(float));

@@ -18,13 +18,14 @@ int PF_NAME(conv_first_fits)(const struct pf_conv *s)
            2 * s->k * s->k * WHOLE(s->o) / LANES <= 5 * s->o;
 }
 
-/* The image, then sums [ky][kx][wide] and the bias's [wide]. */
+/* The image, sums [ky][kx][wide], the bias's [wide], a byte per window. */
 size_t PF_NAME(conv_first_scratch)(const struct pf_conv *s)
 {
     struct conv_plan p;
 
     conv_plan(s, &p);
-    return p.image + (s->k * s->k + 1) * p.wide + s->oh * s->ow * LANES;
+    return p.image + (s->k * s->k + 1) * p.wide +
+           (s->ph * s->pw + sizeof(float) - 1) / sizeof(float);
 }
 
 /* The gradients by the sums at the places of one window. */

@@ -71,7 +71,7 @@ void PF_NAME(dense_turn)(const struct pf_dense *s, size_t n, const float *y,
  * up to whole groups with examples of weight zero. */
 struct rows {
     size_t tiles;
-    float *gradient;   /* [row][PANEL * LANES] */
+    float *gradient;   /* [row][the panel's width] */
     float *dx;         /* [row][entries] */
     uint32_t *begin;   /* [row][tiles + 1] in entries */
     uint32_t *count;   /* [row][tiles] of them that are no filling */
@@ -122,12 +122,13 @@ static void turn_inputs(const struct pf_dense *s, size_t n, size_t count,
             float *at = to + k * TILE + i;
 
             for (size_t e = 0; e < 4; e++) {
-                const float *from = x + (i + e) * s->in + k;
-
                 a[e] = (vec){0};
-                if (i + e < n)
+                if (i + e < n) {
+                    const float *from = x + (i + e) * s->in + k;
+
                     a[e] = k + LANES <= count ? load(from)
                                               : load_part(from, count - k);
+                }
             }
             for (size_t h = 0; h < 2; h++) {
                 low[h] = unpack_low(a[2 * h], a[2 * h + 1]);

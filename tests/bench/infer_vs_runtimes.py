@@ -39,7 +39,7 @@ def export_onnx(args):
                           os.path.join(args.work, "b%d.onnx" % batch),
                           opset_version=13, input_names=["x"],
                           output_names=["y"])
-    torch.onnx.export(torch.nn.ReLU(), torch.zeros(1, 4),
+    torch.onnx.export(torch.nn.ReLU(), torch.zeros(1, 1, 2, 2),
                       os.path.join(args.work, "nothing.onnx"),
                       opset_version=13, input_names=["x"], output_names=["y"])
     np.savez(os.path.join(args.work, "tensors.npz"),
@@ -91,7 +91,7 @@ def convert_tflite(args):
 
     for batch in args.batches:
         write(net, (batch, 28, 28, 1), "b%d.tflite" % batch)
-    write(tf.nn.relu, (1, 4), "nothing.tflite")
+    write(tf.nn.relu, (1, 2, 2, 1), "nothing.tflite")
 
 
 # The runtimes. run() is what is timed.
@@ -153,15 +153,14 @@ class LiteRT:
         return self.i.get_tensor(self.out)
 
 
-def latency(runtime, seconds, images=None):
+def latency(runtime, seconds, images):
     """Median seconds of a run; new images in every run."""
     runs, at, until = [], 0, time.perf_counter() + seconds
     while time.perf_counter() < until or not runs:
-        if images is not None:
-            if at + runtime.batch > len(images):
-                at = 0
-            runtime.put(images[at:at + runtime.batch])
-            at += runtime.batch
+        if at + runtime.batch > len(images):
+            at = 0
+        runtime.put(images[at:at + runtime.batch])
+        at += runtime.batch
         began = time.perf_counter()
         runtime.run()
         runs.append(time.perf_counter() - began)
@@ -219,7 +218,7 @@ def one_row(args, work, batch, data):
         p = predictions(r, images)
         accuracy[r.name] = float((p == data["y"]).mean())
         said.append(p[:AGREE])
-    call = {r.name: latency(r, 0.3) for r in
+    call = {r.name: latency(r, 0.3, images[:, :, :2, :2]) for r in
             (OnnxRuntime(work, "nothing"), LiteRT(work, "nothing"))}
     taken = {"ours": []}
     for _ in range(args.rounds):
@@ -231,7 +230,10 @@ def one_row(args, work, batch, data):
     median = {k: statistics.median(v) for k, v in taken.items()}
     less_call = {k: median[k] - call[k] for k in call}
     agree = float(((said[0] == said[1]) & (said[0] == said[2])).mean())
-    ok = agree == 1 and all(median["ours"] < v for v in less_call.values())
+    same = all(abs(v - last["test_accuracy"]) < 2e-4
+               for v in accuracy.values())
+    ok = agree == 1 and same and all(median["ours"] < v
+                                     for v in less_call.values())
     us = {k: round(v * 1e6, 1) for k, v in median.items()}
     print(json.dumps({
         "model": args.model, "batch": batch, "threads": 1,

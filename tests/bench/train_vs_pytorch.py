@@ -133,7 +133,8 @@ def one_row(args, row, torch):
         ours.append(run_ours(args, row, epochs))
         theirs.append(torch.run(args, row, epochs, settings))
     a, b = statistics.median(rates(ours)), statistics.median(rates(theirs))
-    accuracy, other = ours[-1]["test_accuracy"], theirs[-1]["accuracy"]
+    accuracy = min(r["test_accuracy"] for r in ours)
+    other = min(r["accuracy"] for r in theirs)
     ok = a / b >= least and accuracy >= other - ACCURACY
     return {
         "row": row, "model": model, "batch": batch, "threads": args.threads,
@@ -228,6 +229,9 @@ def main():
             p.error(f"there is no row {row}; rows are {', '.join(names)}")
     if args.model:
         rows = [r for r in rows if r in ROWS and ROWS[r][0] == args.model]
+        if not rows:
+            p.error(f"no row is of {args.model}; nets are " +
+                    ", ".join(sorted({r[0] for r in ROWS.values()})))
     torches = []
     if args.torch != "current":
         torches.append(Torch("debian", "/usr/bin/python3"))

@@ -31,7 +31,9 @@ void *trial_block(struct trial *t, size_t bytes)
 
 void *trial_scratch(struct trial *t, size_t bytes)
 {
-    return block(t, (bytes + 63) / 64 * 64, 0);
+    void *p = block(t, (bytes + 63) / 64 * 64, 0);
+
+    return memset(p, 0xff, bytes); /* NaN: what it holds must not matter */
 }
 
 void trial_end(struct trial *t)

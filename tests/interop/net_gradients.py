@@ -306,7 +306,8 @@ def random_case(title, spec, n, numbers):
                 continue
         case = Case(title, spec, model, x, y,
                     make_vectors.LOSSES[spec["loss"]], 1e-3, 5e-5)
-        if case.alive():
+        # Where PyTorch's own floats are lost, ours need not be right.
+        if case.alive() and case.allowed() <= 1e-3:
             return case
     return None
 

@@ -28,8 +28,9 @@ static struct pf_conv draw_shape(struct trial *t)
 {
     static const struct {
         size_t c, o, k, pad;
-    } usual[] = {{1, 32, 3, 1}, {32, 64, 2, 0}, {1, 6, 5, 2},  {6, 16, 5, 0},
-                 {1, 32, 5, 2}, {16, 24, 5, 2}, {8, 16, 3, 1}, {3, 16, 3, 1}};
+    } usual[] = {{1, 32, 3, 1}, {32, 64, 2, 0}, {1, 6, 5, 2},   {6, 16, 5, 0},
+                 {1, 32, 5, 2}, {16, 24, 5, 2}, {8, 16, 3, 1},  {3, 16, 3, 1},
+                 {1, 4, 4, 0},  {1, 20, 8, 0},  {37, 70, 4, 0}, {29, 3, 8, 4}};
     struct pf_conv s = {.stride = 1, .slope = (pf_real)0.125};
     size_t i = trial_between(t, 0, 2 * (sizeof usual / sizeof *usual) - 1);
 
@@ -41,7 +42,7 @@ static struct pf_conv draw_shape(struct trial *t)
     } else {
         s.c = trial_between(t, 1, 19);
         s.o = trial_between(t, 1, 37);
-        s.k = trial_between(t, 1, 5);
+        s.k = trial_between(t, 1, 8);
         s.pad = trial_between(t, 0, s.k - 1);
         s.stride = trial_between(t, 1, 3);
     }
@@ -51,10 +52,16 @@ static struct pf_conv draw_shape(struct trial *t)
 static struct pf_conv draw_conv(struct trial *t)
 {
     struct pf_conv s = draw_shape(t);
+    /* Few channels: rows of more than one tile, more rows than spans. */
+    size_t large = s.c * s.o <= 8 ? 3 : 1;
+    size_t most_h = s.c * s.o > 1000 ? 6 : large * 15 + (s.c == 1 ? 25 : 0);
+    size_t most_w = s.c * s.o > 1000 ? 7 : large * 17;
 
     do {
-        s.h = trial_between(t, s.k, 15);
-        s.w = trial_between(t, s.k, 17);
+        s.h = trial_between(t, s.k, most_h);
+        s.w = trial_between(t, s.k, most_w);
+        if (s.c == 1 && s.pad == 0 && s.k % 4 == 0) /* used in place */
+            s.h = s.w = s.k + 1;
         s.oh = (s.h + 2 * s.pad - s.k) / s.stride + 1;
         s.ow = (s.w + 2 * s.pad - s.k) / s.stride + 1;
         s.pool = (enum pf_pool2)trial_between(t, 0, 2);
@@ -64,6 +71,25 @@ static struct pf_conv draw_conv(struct trial *t)
     s.pw = s.pool == PF_POOL_NONE ? s.ow : s.ow / 2;
     s.zero_is_dead = (int)trial_between(t, 0, 1);
     return s;
+}
+
+/* Every other time, the columns outside of a part of each image are zero, or
+ * all are: kernels skip such windows. */
+static void blank_margins(struct trial *t, const struct pf_conv *s, size_t n,
+                          pf_real *x)
+{
+    size_t first, end;
+
+    if (s->c > 1 || trial_between(t, 0, 1))
+        return;
+    for (size_t i = 0; i < n; i++) {
+        first = s->w < 10 ? s->w - 1 : trial_between(t, 0, s->w);
+        end = trial_between(t, 0, 3) ? s->w : trial_between(t, first, s->w);
+        for (size_t y = 0; y < s->h; y++, x += s->w)
+            for (size_t column = 0; column < s->w; column++)
+                if (column < first || column >= end)
+                    x[column] = 0;
+    }
 }
 
 static void prepare(struct trial *t, struct setting *c)
@@ -76,6 +102,7 @@ static void prepare(struct trial *t, struct setting *c)
     c->out = c->s.ph * c->s.pw * c->s.o;
     c->weights = c->s.o * c->s.c * c->s.k * c->s.k;
     c->x = trial_noise(t, c->n * c->in);
+    blank_margins(t, &c->s, c->n, c->x);
     c->w = trial_noise(t, c->weights);
     c->b = trial_noise(t, c->s.o);
     for (int i = 0; i < 2; i++) {

@@ -18,7 +18,9 @@ static struct pf_dense draw_dense(struct trial *t)
     s.c = trial_between(t, 1, 40);
     s.hw = trial_between(t, 0, 1) ? trial_between(t, 2, 5) : 1;
     s.in = s.c * s.hw;
-    s.out = trial_between(t, 1, 67);
+    /* Now and then more than one panel. */
+    s.out = trial_between(t, 0, 3) ? trial_between(t, 1, 67)
+                                   : trial_between(t, 68, 300);
     s.act = (enum pf_act)trial_between(t, 0, 2);
     s.zero_is_dead = (int)trial_between(t, 0, 1);
     return s;
@@ -37,7 +39,9 @@ static void prepare(struct trial *t, struct setting *d)
     const struct pf_kernels *k[2] = {oracle, t->k};
 
     d->s = draw_dense(t);
-    d->n = trial_between(t, 1, 21);
+    /* Now and then more than one tile of examples. */
+    d->n = trial_between(t, 0, 3) ? trial_between(t, 1, 21)
+                                  : trial_between(t, 60, 140);
     d->x = trial_noise(t, d->n * d->s.in);
     d->w = trial_noise(t, d->s.in * d->s.out);
     d->b = trial_noise(t, d->s.out);
@@ -120,7 +124,7 @@ static void gathered(struct trial *t, const struct setting *d)
     trial_close(t, dw[1], dw[0], in * out, d->n);
     trial_close(t, dx[1], dx[0], d->n * in, out);
     assert_memory_equal(db[1], d->b, out * sizeof *d->b); /* left alone */
-    /* What padding adds gets no gradient; rows by eights, the same bits. */
+    /* What padding adds gets no gradient; by blocks of rows, the same bits. */
     again = trial_empty(t, d->size[1]);
     t->k->dense_pack(&d->s, dw[1], db[1], again);
     assert_memory_equal(again, grad[1], d->size[1] * sizeof *again);
