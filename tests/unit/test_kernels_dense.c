@@ -41,7 +41,7 @@ static void prepare(struct trial *t, struct setting *d)
     d->s = draw_dense(t);
     /* Now and then more than one tile of examples. */
     d->n = trial_between(t, 0, 3) ? trial_between(t, 1, 21)
-                                  : trial_between(t, 60, 140);
+                                  : trial_between(t, 40, 210);
     d->x = trial_noise(t, d->n * d->s.in);
     d->w = trial_noise(t, d->s.in * d->s.out);
     d->b = trial_noise(t, d->s.out);
