@@ -62,8 +62,11 @@ endfunction()
 # contains; that list is the documentation of what is in it.
 function(pf_use_rooms target)
   foreach(room IN LISTS ARGN)
-    # PF_PARTS: objects of the room that are compiled with flags of their own.
+    # PF_PARTS: objects of the room that are compiled with flags of their own;
+    # the target's PF_LEAVES_OUT are those it does without.
     get_property(parts TARGET ${room} PROPERTY PF_PARTS)
+    get_property(without TARGET ${target} PROPERTY PF_LEAVES_OUT)
+    list(REMOVE_ITEM parts "" ${without})
     foreach(part IN ITEMS ${room} ${parts})
       target_sources(${target} PRIVATE $<TARGET_OBJECTS:${part}>)
     endforeach()
