@@ -4,7 +4,8 @@
  * windows whose pixels are all zero give the bias its share only. */
 #include "vec_conv.h"
 
-#define MOST_TAPS 5 /* in one row of the window, kept in registers */
+#define MOST_TAPS 5  /* in one row of the window */
+#define MOST_SUMS 10 /* in registers: whole rows of taps */
 
 /* Under a maximum, lists of what is not zero (vec_conv_backward.c) are less
  * work when the channels are few. Here all four places of a window are
@@ -55,28 +56,29 @@ ALWAYS_INLINE void split(const enum pf_pool2 pool, const struct pf_conv *s,
     }
 }
 
-/* One row of taps of K columns over all windows of one example, LANES output
- * channels: g are the split gradients [window][places][LANES]. */
-ALWAYS_INLINE void taps(const int K, const uint32_t places,
+/* R rows of taps of K columns over some windows of one example, LANES output
+ * channels: g are the split gradients [window][places][LANES]. Enough sums at
+ * once that additions need not wait for each other. */
+ALWAYS_INLINE void taps(const size_t K, const size_t R, const uint32_t places,
                         const struct pf_conv *s, const struct conv_plan *p,
                         const float *image, const uint32_t *window, size_t n,
                         const vec *g, float *sums)
 {
     size_t step = s->stride;
-    vec sum[MOST_TAPS];
+    vec sum[MOST_SUMS];
 
-    for (int kx = 0; kx < K; kx++)
-        sum[kx] = load(sums + (size_t)kx * p->wide);
+    for (size_t t = 0; t < R * K; t++)
+        sum[t] = load(sums + t * p->wide);
     for (size_t i = 0; i < n; i++, g += places)
         for (uint32_t j = 0; j < places; j++) {
             const float *x =
                 image + window[i] + j / 2 * step * p->row + j % 2 * step;
 
-            for (int kx = 0; kx < K; kx++)
-                sum[kx] = fma_(splat(x[kx]), g[j], sum[kx]);
+            for (size_t t = 0; t < R * K; t++)
+                sum[t] = fma_(splat(x[t / K * p->row + t % K]), g[j], sum[t]);
         }
-    for (int kx = 0; kx < K; kx++)
-        store(sums + (size_t)kx * p->wide, sum[kx]);
+    for (size_t t = 0; t < R * K; t++)
+        store(sums + t * p->wide, sum[t]);
 }
 
 #define WINDOWS 64 /* at once: their gradients stay in the cache */
@@ -85,25 +87,34 @@ static void windows(const uint32_t places, const struct pf_conv *s,
                     const struct conv_plan *p, const float *image,
                     const uint32_t *window, size_t n, const vec *g, float *sums)
 {
-    for (size_t ky = 0; ky < s->k; ky++) {
+    for (size_t ky = 0, rows; ky < s->k; ky += rows) {
         const float *row = image + ky * p->row;
         float *to = sums + ky * s->k * p->wide;
 
+        rows = 1;
         switch (s->k) {
         case 1:
-            taps(1, places, s, p, row, window, n, g, to);
+            taps(1, 1, places, s, p, row, window, n, g, to);
             break;
         case 2:
-            taps(2, places, s, p, row, window, n, g, to);
+            taps(2, 2, places, s, p, row, window, n, g, to);
+            rows = 2;
             break;
         case 3:
-            taps(3, places, s, p, row, window, n, g, to);
+            taps(3, 3, places, s, p, row, window, n, g, to);
+            rows = 3;
             break;
         case 4:
-            taps(4, places, s, p, row, window, n, g, to);
+            taps(4, 2, places, s, p, row, window, n, g, to);
+            rows = 2;
             break;
-        default:
-            taps(MOST_TAPS, places, s, p, row, window, n, g, to);
+        default: /* MOST_TAPS */
+            if (ky + 2 <= MOST_TAPS) {
+                taps(MOST_TAPS, 2, places, s, p, row, window, n, g, to);
+                rows = 2;
+            } else {
+                taps(MOST_TAPS, 1, places, s, p, row, window, n, g, to);
+            }
             break;
         }
     }
