@@ -60,6 +60,10 @@ static int take_text(char *to, size_t cap, const char *from)
     return 1;
 }
 
+_Static_assert((int)POCKETFED_F32 == PF_F32 && (int)POCKETFED_F16 == PF_F16 &&
+                   (int)POCKETFED_INT8 == PF_INT8,
+               "take_options casts one to the other");
+
 static enum pocketfed_status take_options(struct pocketfed_client *c,
                                           const struct pocketfed_options *in,
                                           struct pf_error *err)

@@ -2,6 +2,8 @@ pf_test(unit_kernels LABEL unit TIMEOUT 300 SOURCES unit/test_kernels.c
   unit/test_kernels_conv.c unit/test_kernels_dense.c
   unit/test_kernels_infer.c check/trial.c check/guard.c
   ROOMS pf_base pf_kernels)
+pf_test(unit_half LABEL unit SOURCES unit/test_half.c
+  ROOMS pf_base pf_kernels)
 pf_test(unit_digests LABEL unit TIMEOUT 120 SOURCES unit/test_digests.c
   check/training.c ROOMS pf_base pf_crypto pf_kernels pf_nn)
 

@@ -4,11 +4,11 @@ pf_test(unit_layers LABEL unit SOURCES unit/test_layers.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn)
 pf_test(unit_train LABEL unit SOURCES unit/test_train.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn)
-pf_test(unit_exec LABEL unit SOURCES unit/test_exec.c
+pf_test(unit_exec LABEL unit SOURCES unit/test_exec.c check/crew.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn)
 target_link_options(unit_exec PRIVATE
   -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
-pf_test(unit_infer LABEL unit SOURCES unit/test_infer.c
+pf_test(unit_infer LABEL unit SOURCES unit/test_infer.c check/crew.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn)
 pf_test(unit_optimizer LABEL unit SOURCES unit/test_optimizer.c
   ROOMS pf_base pf_crypto pf_kernels pf_nn)

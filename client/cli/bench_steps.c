@@ -26,12 +26,17 @@ uint64_t bench_clock_cpu(void)
 
 static int is_conv(const struct pf_step *s)
 {
-    return s->kind == &pf_conv_step;
+    return s->kind == &pf_conv_step || s->kind == &pf_conv_half_step;
 }
 
 static int is_dense(const struct pf_step *s)
 {
-    return s->kind == &pf_dense_step;
+    return s->kind == &pf_dense_step || s->kind == &pf_dense_half_step;
+}
+
+static int is_bytes(const struct pf_step *s)
+{
+    return s->kind == &pf_conv_int8_step || s->kind == &pf_dense_int8_step;
 }
 
 void bench_steps_begin(struct bench_steps *b, const struct pf_exec *e)
@@ -102,6 +107,8 @@ void bench_steps_look(struct bench_steps *b, const struct pf_exec *e, size_t n)
         else if (is_conv(s))
             to->executed += macs * share_forward(s, to->method) +
                             (to->dense - macs) * share_alive(e, s, n);
+        else if (is_bytes(s))
+            to->executed += macs;
     }
 }
 

@@ -11,7 +11,8 @@
  * The shares of zeros are those found in the values of the last chunk of every
  * few steps.  Forward, a convolution by Winograd executes the products in its
  * transformed domain; skipped empty windows of an image count as executed.
- * Layers without kernels of their own count as nothing.
+ * On bytes nothing is skipped. Layers without kernels of their own count as
+ * nothing.
  */
 #ifndef PF_BENCH_STEPS_H
 #define PF_BENCH_STEPS_H

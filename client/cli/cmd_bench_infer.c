@@ -270,6 +270,7 @@ static void say_json(const struct bench *b)
 
 static void say_text(const struct bench *b)
 {
+    int int8 = precision_of(cli_text(b->c, "precision")) == PF_INT8;
     char bytes[24];
 
     cli_out("%s, batch %zu, %s, %u thread%s, %s kernels\n\n",
@@ -280,9 +281,10 @@ static void say_text(const struct bench *b)
             b->p99 * 1e6);
     cli_out("samples/s    %.0f (%.0f to %.0f)\n", b->rate.median, b->rate.min,
             b->rate.max);
-    cli_out("arithmetic   %.1f GFLOP/s executed, %.1f as if nothing were "
-            "skipped; the peak of a thread is %.1f\n",
-            gflops(b, 1), gflops(b, 0), b->peak.median);
+    cli_out("arithmetic   %.1f %s executed, %.1f as if nothing were skipped; "
+            "the peak of a thread is %.1f%s\n",
+            gflops(b, 1), int8 ? "GOP/s" : "GFLOP/s", gflops(b, 0),
+            b->peak.median, int8 ? " in floats" : "");
     cli_out("memory       %s", b->grown ? cli_bytes(b->grown, bytes) : "-");
     cli_out("; parameters %s\n", cli_bytes(b->weights, bytes));
     cli_out("accuracy     %.4f of %s images\n", b->accuracy,

@@ -77,6 +77,22 @@ ALWAYS_INLINE vec splat(float x)
     return x - (vec){0};
 }
 
+/* Lanes of a where mask is all ones, else of b. */
+ALWAYS_INLINE vec choose(ivec mask, vec a, vec b)
+{
+    return (vec)(((ivec)a & mask) | ((ivec)b & ~mask));
+}
+
+/* NaN stays NaN. */
+ALWAYS_INLINE vec activate(enum pf_act act, vec slope, vec z)
+{
+    ivec low = (ivec)(z < (vec){0});
+
+    if (act == PF_ACT_RELU)
+        return (vec)((ivec)z & ~low);
+    return act == PF_ACT_LEAKY ? choose(low, z * slope, z) : z;
+}
+
 #if LANES == 4
 #define fold(v) (v)
 

@@ -298,20 +298,6 @@ static void direct_row(const struct pf_conv *s, const struct conv_plan *p,
     }
 }
 
-ALWAYS_INLINE vec choose(ivec mask, vec a, vec b)
-{
-    return (vec)(((ivec)a & mask) | ((ivec)b & ~mask));
-}
-
-ALWAYS_INLINE vec activate(const enum pf_act act, vec slope, vec z)
-{
-    ivec low = (ivec)(z < (vec){0});
-
-    if (act == PF_ACT_RELU)
-        return (vec)((ivec)z & ~low);
-    return act == PF_ACT_LEAKY ? choose(low, z * slope, z) : z;
-}
-
 /* One vector of channels of one output: z are the sums at its places. */
 ALWAYS_INLINE vec output(const enum pf_act act, const enum pf_pool2 pool,
                          vec slope, const vec z[4], ivec *side)

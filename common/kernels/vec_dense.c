@@ -162,22 +162,13 @@ static void add_slab(size_t n, size_t width, size_t rows, const float *slab,
     }
 }
 
-ALWAYS_INLINE vec activate(const struct pf_dense *s, vec z)
-{
-    ivec low = (ivec)(z < (vec){0});
-
-    if (s->act == PF_ACT_RELU)
-        return (vec)((ivec)z & ~low);
-    if (s->act == PF_ACT_LEAKY)
-        return (vec)(((ivec)(z * splat(s->slope)) & low) | ((ivec)z & ~low));
-    return z;
-}
-
 static void finish(const struct pf_dense *s, size_t width, size_t o,
                    const float *sums, const float *bias, float *y)
 {
     for (size_t l = 0; l < width; l += LANES) {
-        vec z = activate(s, load(sums + l) + load(bias + o + l));
+        vec z = activate(s->act, splat(s->slope),
+                         load(sums + l) + load(bias + o + l));
+
         if (o + l + LANES <= s->out)
             store(y + o + l, z);
         else

@@ -15,20 +15,6 @@
 #define HALF_VECS (PF_HALF_OUTS / LANES)
 #define INT8_VECS (PF_INT8_OUTS / LANES)
 
-ALWAYS_INLINE vec choose(ivec mask, vec yes, vec no)
-{
-    return (vec)(((ivec)yes & mask) | ((ivec)no & ~mask));
-}
-
-/* NaN stays NaN. */
-ALWAYS_INLINE vec activate(enum pf_act act, float slope, vec v)
-{
-    if (act == PF_ACT_NONE)
-        return v;
-    return choose((ivec)(v < (vec){0}),
-                  act == PF_ACT_RELU ? (vec){0} : slope * v, v);
-}
-
 /* What runs once per many products is compiled once. */
 #define OUT_OF_LINE static __attribute__((noinline))
 
@@ -125,7 +111,7 @@ ALWAYS_INLINE void half_panel(const struct pf_dense *s, size_t n,
             load_row(i ? out : bias, width, acc, HALF_VECS);
             add_block(x + e * s->in + i, rows, w, many ? wide : NULL, acc);
             for (int v = 0; i + rows == s->in && v < HALF_VECS; v++)
-                acc[v] = activate(s->act, s->slope, acc[v]);
+                acc[v] = activate(s->act, splat(s->slope), acc[v]);
             store_row(out, width, acc, HALF_VECS);
         }
     }
@@ -248,7 +234,7 @@ ALWAYS_INLINE void finish(const struct pf_int8 *s, size_t o, float x_scale,
 
         out[v] = __builtin_convertvector((words)acc[v], vec) * scale +
                  load(s->bias + at);
-        out[v] = activate(s->act, s->slope, out[v]);
+        out[v] = activate(s->act, splat(s->slope), out[v]);
     }
     if (width < PF_INT8_OUTS)
         store_row(y + o, width, out, INT8_VECS);

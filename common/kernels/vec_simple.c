@@ -5,11 +5,6 @@
  */
 #include "vec.h"
 
-ALWAYS_INLINE vec choose(ivec mask, vec yes, vec no)
-{
-    return (vec)(((ivec)yes & mask) | ((ivec)no & ~mask));
-}
-
 /* pf_update's numbers, in all lanes. */
 struct factors {
     vec scale, mu, decay, lr, lr_decay, momentum;

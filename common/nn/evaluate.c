@@ -56,12 +56,15 @@ static enum pocketfed_status check(const struct pf_exec *e,
             return pf_fail(err, POCKETFED_NON_FINITE,
                            "parameter %zu of the model is not finite", i);
     for (size_t i = 0; precision == PF_F16 && i < e->n_steps; i++) {
+        const struct pf_step_kind *kind = e->steps[i].kind;
         const struct pf_layer *l = e->steps[i].l;
+        size_t end = l->weight + l->n_params;
 
-        if (e->steps[i].kind != &pf_conv_half_step &&
-            e->steps[i].kind != &pf_dense_half_step)
+        if (kind == &pf_dense_half_step)
+            end = l->bias; /* stays in floats */
+        else if (kind != &pf_conv_half_step)
             continue;
-        for (size_t j = l->weight; j < l->weight + l->n_params; j++)
+        for (size_t j = l->weight; j < end; j++)
             if (params[j] > (pf_real)PF_HALF_MAX ||
                 params[j] < -(pf_real)PF_HALF_MAX)
                 return pf_fail(err, POCKETFED_LIMIT,

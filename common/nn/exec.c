@@ -24,6 +24,30 @@ void pf_exec_add(pf_real *to, const pf_real *x, size_t n)
         to[i] += x[i];
 }
 
+struct share_job {
+    const struct pf_step *s;
+    const struct pf_run *r;
+    pf_exec_task *task;
+    unsigned n_tasks;
+};
+
+static void share_task(void *arg, unsigned i, unsigned worker)
+{
+    const struct share_job *j = arg;
+    size_t first = j->r->n * i / j->n_tasks;
+    size_t end = j->r->n * (i + 1) / j->n_tasks;
+
+    j->task(j->s, j->r, first, end - first, pf_exec_scratch(j->r->e, worker));
+}
+
+void pf_exec_by_example(const struct pf_step *s, const struct pf_run *r,
+                        pf_exec_task *task)
+{
+    struct share_job j = {s, r, task, pf_parallel_tasks(r->e->threads, r->n)};
+
+    pf_parallel_run(r->e->threads, j.n_tasks, share_task, &j);
+}
+
 static size_t choose_chunk(const struct pf_exec *e, size_t batch)
 {
     size_t values = pf_shape_size(&e->m->input), n;
@@ -76,7 +100,7 @@ static void lay_out(struct pf_exec *e, struct pf_arena *a)
     for (int j = 0; j < 2; j++)
         e->more[j] = pf_arena_take(a, e->chunk * more[j], sizeof(pf_real));
     e->work = pf_arena_take(a, work, sizeof(pf_real));
-    e->scratch_bytes = (scratch + 63) / 64 * 64;
+    e->scratch_bytes = pf_exec_whole(scratch);
     e->scratch = pf_arena_take(a, workers, e->scratch_bytes);
     for (size_t i = 0; i < e->n_steps; i++)
         e->steps[i].spare = e->scratch;

@@ -96,6 +96,19 @@ static inline void *pf_exec_scratch(const struct pf_exec *e, unsigned worker)
     return e->scratch + worker * e->scratch_bytes;
 }
 
+/* A pass that treats each example by itself: task once per share of r's, cut
+ * for the threads. */
+typedef void pf_exec_task(const struct pf_step *s, const struct pf_run *r,
+                          size_t first, size_t n, void *scratch);
+void pf_exec_by_example(const struct pf_step *s, const struct pf_run *r,
+                        pf_exec_task *task);
+
+/* Bytes, up to where the next array may begin. */
+static inline size_t pf_exec_whole(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
 void pf_exec_zero(pf_real *x, size_t n);
 void pf_exec_add(pf_real *to, const pf_real *x, size_t n);
 

@@ -75,35 +75,28 @@ static void prepare(const struct pf_step *s, const struct pf_kernels *k,
     k->conv_prepare(&s->conv, packed, ready);
 }
 
-struct job {
-    const struct pf_step *s;
-    const struct pf_run *r;
-    unsigned n_tasks;
-    pf_real *grad; /* of the first group */
-};
-
-static void forward_task(void *arg, unsigned i, unsigned worker)
+static void forward_share(const struct pf_step *s, const struct pf_run *r,
+                          size_t first, size_t n, void *scratch)
 {
-    const struct job *j = arg;
-    const struct pf_step *s = j->s;
-    const struct pf_exec *e = j->r->e;
-    size_t first = j->r->n * i / j->n_tasks;
-    size_t end = j->r->n * (i + 1) / j->n_tasks;
+    const struct pf_exec *e = r->e;
     uint8_t *side = s->side_mem;
 
-    e->k->conv_forward(&s->conv, end - first,
-                       e->act[s->in[0]] + first * s->in_size, j->r->w + s->at,
-                       s->ready, e->act[s->out] + first * s->out_size,
-                       side + first * s->side, pf_exec_scratch(e, worker));
+    e->k->conv_forward(&s->conv, n, e->act[s->in[0]] + first * s->in_size,
+                       r->w + s->at, s->ready,
+                       e->act[s->out] + first * s->out_size,
+                       side + first * s->side, scratch);
 }
 
 static void forward(const struct pf_step *s, const struct pf_run *r)
 {
-    struct job j = {.s = s, .r = r};
-
-    j.n_tasks = pf_parallel_tasks(r->e->threads, r->n);
-    pf_parallel_run(r->e->threads, j.n_tasks, forward_task, &j);
+    pf_exec_by_example(s, r, forward_share);
 }
+
+struct job {
+    const struct pf_step *s;
+    const struct pf_run *r;
+    pf_real *grad; /* of the first group */
+};
 
 static void backward_task(void *arg, unsigned i, unsigned worker)
 {

@@ -47,34 +47,27 @@ static void unpack(const struct pf_step *s, const struct pf_kernels *k,
                     canonical + (s->l->bias - s->l->weight));
 }
 
+static void forward_share(const struct pf_step *s, const struct pf_run *r,
+                          size_t first, size_t n, void *scratch)
+{
+    const struct pf_exec *e = r->e;
+
+    e->k->dense_forward(&s->dense, n, e->act[s->in[0]] + first * s->in_size,
+                        r->w + s->at, e->act[s->out] + first * s->out_size,
+                        scratch);
+}
+
+static void forward(const struct pf_step *s, const struct pf_run *r)
+{
+    pf_exec_by_example(s, r, forward_share);
+}
+
 struct job {
     const struct pf_step *s;
     const struct pf_run *r;
     unsigned n_tasks;
     const pf_real *turned;
 };
-
-static void forward_task(void *arg, unsigned i, unsigned worker)
-{
-    const struct job *j = arg;
-    const struct pf_step *s = j->s;
-    const struct pf_exec *e = j->r->e;
-    size_t first = j->r->n * i / j->n_tasks;
-    size_t end = j->r->n * (i + 1) / j->n_tasks;
-
-    e->k->dense_forward(&s->dense, end - first,
-                        e->act[s->in[0]] + first * s->in_size, j->r->w + s->at,
-                        e->act[s->out] + first * s->out_size,
-                        pf_exec_scratch(e, worker));
-}
-
-static void forward(const struct pf_step *s, const struct pf_run *r)
-{
-    struct job j = {.s = s, .r = r};
-
-    j.n_tasks = pf_parallel_tasks(r->e->threads, r->n);
-    pf_parallel_run(r->e->threads, j.n_tasks, forward_task, &j);
-}
 
 static void backward_task(void *arg, unsigned i, unsigned worker)
 {

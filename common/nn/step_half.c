@@ -8,22 +8,17 @@
 #include "exec.h"
 #include "half.h"
 
-static size_t whole(size_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
-}
-
 static size_t conv_floats(const struct pf_step *s, const struct pf_kernels *k)
 {
-    return whole(k->conv_size(&s->conv) * sizeof(pf_real));
+    return pf_exec_whole(k->conv_size(&s->conv) * sizeof(pf_real));
 }
 
 static void conv_measure(struct pf_step *s, const struct pf_kernels *k,
                          size_t chunk)
 {
     pf_conv_step.measure(s, k, chunk);
-    s->scratch =
-        whole(s->scratch) + conv_floats(s, k) + s->n_ready * sizeof(pf_real);
+    s->scratch = pf_exec_whole(s->scratch) + conv_floats(s, k) +
+                 s->n_ready * sizeof(pf_real);
     s->n_packed = (s->n_packed * sizeof(uint16_t) + sizeof(pf_real) - 1) /
                   sizeof(pf_real);
     s->n_trained = s->n_ready = s->work = 0;
@@ -40,39 +35,27 @@ static void conv_pack(const struct pf_step *s, const struct pf_kernels *k,
         half[i] = pf_half_of((float)from[i]);
 }
 
-struct job {
-    const struct pf_step *s;
-    const struct pf_run *r;
-    unsigned n_tasks;
-};
-
-static void conv_task(void *arg, unsigned i, unsigned worker)
+static void conv_share(const struct pf_step *s, const struct pf_run *r,
+                       size_t first, size_t n, void *scratch)
 {
-    const struct job *j = arg;
-    const struct pf_step *s = j->s;
-    const struct pf_exec *e = j->r->e;
-    size_t first = j->r->n * i / j->n_tasks;
-    size_t end = j->r->n * (i + 1) / j->n_tasks;
-    char *scratch = pf_exec_scratch(e, worker);
-    pf_real *w = (void *)(scratch + whole(e->k->conv_scratch(&s->conv)));
+    const struct pf_exec *e = r->e;
+    pf_real *w =
+        (void *)((char *)scratch + pf_exec_whole(e->k->conv_scratch(&s->conv)));
     pf_real *ready = (void *)((char *)w + conv_floats(s, e->k));
     uint8_t *side = s->side_mem;
 
     e->k->half_widen(e->k->conv_size(&s->conv),
-                     (const uint16_t *)(j->r->w + s->at), w);
+                     (const uint16_t *)(r->w + s->at), w);
     if (e->k->conv_ready_size(&s->conv) > 0)
         e->k->conv_prepare(&s->conv, w, ready);
-    e->k->conv_forward(
-        &s->conv, end - first, e->act[s->in[0]] + first * s->in_size, w, ready,
-        e->act[s->out] + first * s->out_size, side + first * s->side, scratch);
+    e->k->conv_forward(&s->conv, n, e->act[s->in[0]] + first * s->in_size, w,
+                       ready, e->act[s->out] + first * s->out_size,
+                       side + first * s->side, scratch);
 }
 
 static void conv_run(const struct pf_step *s, const struct pf_run *r)
 {
-    struct job j = {.s = s, .r = r};
-
-    j.n_tasks = pf_parallel_tasks(r->e->threads, r->n);
-    pf_parallel_run(r->e->threads, j.n_tasks, conv_task, &j);
+    pf_exec_by_example(s, r, conv_share);
 }
 
 static const char *conv_method(const struct pf_step *s,
@@ -121,35 +104,28 @@ static void dense_pack(const struct pf_step *s, const struct pf_kernels *k,
                 pf_half_of((float)canonical[o * d->in + i]);
 }
 
-static void dense_task(void *arg, unsigned i, unsigned worker)
+static void dense_share(const struct pf_step *s, const struct pf_run *r,
+                        size_t first, size_t n, void *scratch)
 {
-    const struct job *j = arg;
-    const struct pf_step *s = j->s;
-    const struct pf_exec *e = j->r->e;
-    const pf_real *w = j->r->w + s->at;
-    size_t first = j->r->n * i / j->n_tasks;
-    size_t end = j->r->n * (i + 1) / j->n_tasks;
+    const struct pf_exec *e = r->e;
+    const pf_real *w = r->w + s->at;
 
-    (void)worker;
-    e->k->half_dense(&s->dense, end - first,
-                     e->act[s->in[0]] + first * s->in_size,
+    (void)scratch;
+    e->k->half_dense(&s->dense, n, e->act[s->in[0]] + first * s->in_size,
                      (const uint16_t *)(w + bias_floats(s)), w,
                      e->act[s->out] + first * s->out_size);
 }
 
 static void dense_run(const struct pf_step *s, const struct pf_run *r)
 {
-    struct job j = {.s = s, .r = r};
-
-    j.n_tasks = pf_parallel_tasks(r->e->threads, r->n);
-    pf_parallel_run(r->e->threads, j.n_tasks, dense_task, &j);
+    pf_exec_by_example(s, r, dense_share);
 }
 
 static const char *dense_method(const struct pf_step *s,
                                 const struct pf_kernels *k)
 {
     (void)s, (void)k;
-    return "panels of halves";
+    return "halves, skips zero inputs";
 }
 
 const struct pf_step_kind pf_conv_half_step = {.name = "conv f16",

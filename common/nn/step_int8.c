@@ -16,11 +16,6 @@ struct shape {
     size_t rows, quads, out; /* out is whole panels */
 };
 
-static size_t whole(size_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
-}
-
 static struct shape shape_of(const struct pf_step *s)
 {
     int conv = s->conv.k > 0;
@@ -103,7 +98,7 @@ static struct pf_int8 sums_of(const struct pf_step *s, const pf_real *packed)
 /* The padded image, and what a window's last quad reads beyond it. */
 static size_t image_bytes(const struct pf_conv *c)
 {
-    return whole((c->h + 2 * c->pad) * (c->w + 2 * c->pad) * c->c + 3);
+    return pf_exec_whole((c->h + 2 * c->pad) * (c->w + 2 * c->pad) * c->c + 3);
 }
 
 static void conv_measure(struct pf_step *s, const struct pf_kernels *k,
@@ -188,30 +183,19 @@ static void conv_one(const struct pf_step *s, const struct pf_kernels *k,
     }
 }
 
-struct job {
-    const struct pf_step *s;
-    const struct pf_run *r;
-    unsigned n_tasks;
-};
-
-static void conv_task(void *arg, unsigned i, unsigned worker)
+static void conv_share(const struct pf_step *s, const struct pf_run *r,
+                       size_t first, size_t n, void *scratch)
 {
-    const struct job *j = arg;
-    const struct pf_step *s = j->s;
-    const struct pf_exec *e = j->r->e;
-    size_t at = j->r->n * i / j->n_tasks;
+    const struct pf_exec *e = r->e;
 
-    for (; at < j->r->n * (i + 1) / j->n_tasks; at++)
-        conv_one(s, e->k, j->r->w + s->at, e->act[s->in[0]] + at * s->in_size,
-                 e->act[s->out] + at * s->out_size, pf_exec_scratch(e, worker));
+    for (size_t i = first; i < first + n; i++)
+        conv_one(s, e->k, r->w + s->at, e->act[s->in[0]] + i * s->in_size,
+                 e->act[s->out] + i * s->out_size, scratch);
 }
 
 static void conv_run(const struct pf_step *s, const struct pf_run *r)
 {
-    struct job j = {.s = s, .r = r};
-
-    j.n_tasks = pf_parallel_tasks(r->e->threads, r->n);
-    pf_parallel_run(r->e->threads, j.n_tasks, conv_task, &j);
+    pf_exec_by_example(s, r, conv_share);
 }
 
 static void dense_measure(struct pf_step *s, const struct pf_kernels *k,
@@ -219,21 +203,20 @@ static void dense_measure(struct pf_step *s, const struct pf_kernels *k,
 {
     (void)k;
     s->n_packed = packed_reals(s);
-    s->scratch = whole(chunk * sizeof(pf_real)) + chunk * shape_of(s).quads * 4;
+    s->scratch =
+        pf_exec_whole(chunk * sizeof(pf_real)) + chunk * shape_of(s).quads * 4;
     s->macs = (uint64_t)s->dense.in * s->dense.out;
 }
 
-static void dense_task(void *arg, unsigned i, unsigned worker)
+static void dense_share(const struct pf_step *s, const struct pf_run *r,
+                        size_t first, size_t n, void *scratch)
 {
-    const struct job *j = arg;
-    const struct pf_step *s = j->s;
-    const struct pf_exec *e = j->r->e;
-    size_t first = j->r->n * i / j->n_tasks;
-    size_t n = j->r->n * (i + 1) / j->n_tasks - first, in = s->dense.in;
+    const struct pf_exec *e = r->e;
+    size_t in = s->dense.in;
     const pf_real *x = e->act[s->in[0]] + first * in;
-    pf_real *scale = pf_exec_scratch(e, worker);
-    int8_t *q = (int8_t *)scale + whole(e->chunk * sizeof *scale);
-    struct pf_int8 p = sums_of(s, j->r->w + s->at);
+    pf_real *scale = scratch;
+    int8_t *q = (int8_t *)scale + pf_exec_whole(e->chunk * sizeof *scale);
+    struct pf_int8 p = sums_of(s, r->w + s->at);
 
     p.step = p.row_step = 4 * p.quads;
     p.n = n;
@@ -252,10 +235,7 @@ static void dense_task(void *arg, unsigned i, unsigned worker)
 
 static void dense_run(const struct pf_step *s, const struct pf_run *r)
 {
-    struct job j = {.s = s, .r = r};
-
-    j.n_tasks = pf_parallel_tasks(r->e->threads, r->n);
-    pf_parallel_run(r->e->threads, j.n_tasks, dense_task, &j);
+    pf_exec_by_example(s, r, dense_share);
 }
 
 static const char *method(const struct pf_step *s, const struct pf_kernels *k)

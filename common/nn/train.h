@@ -130,8 +130,8 @@ struct pf_infer;
 /* params, m and threads (NULL: none) are borrowed: params until it returns, the
  * others until close. batch: how many examples run is called with at most.
  * NON_FINITE when params are not and the precision is not PF_F32; LIMIT when a
- * weight is beyond binary16. An example with a value that is not finite makes
- * outputs that are not. */
+ * weight is beyond binary16. A NaN that a layer reads shows in the outputs of
+ * its example; an infinity may vanish behind a ReLU. */
 enum pocketfed_status
 pf_infer_open(const struct pf_model *m, const pf_real *params, size_t batch,
               enum pf_precision precision, const struct pf_parallel *threads,

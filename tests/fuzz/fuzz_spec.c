@@ -1,5 +1,6 @@
 /* A spec that is accepted must come back from its canonical form as the same
- * model; a small one is initialised and run. */
+ * model; a small one is initialised and run in all
+ * precisions. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,8 +20,10 @@ static void run(const struct pf_model *m, size_t inputs)
 
     if (params && x && p) {
         pf_model_init(m, 1, params);
-        if (pf_predict(m, params, PF_F32, x, p, NULL) != POCKETFED_OK)
-            abort();
+        for (int i = PF_F32; i <= PF_INT8; i++)
+            if (pf_predict(m, params, (enum pf_precision)i, x, p, NULL) !=
+                POCKETFED_OK)
+                abort();
     }
     free(params);
     free(x);

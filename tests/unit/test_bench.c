@@ -1,3 +1,4 @@
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -213,6 +214,42 @@ static void inference_is_timed_by_the_batch(void **state)
     pf_json_free(doc);
 }
 
+/* Executed products: halves skip a dense layer's zeros, bytes skip nothing. */
+static void arithmetic_is_counted_in_every_precision(void **state)
+{
+    static const char *const names[] = {"f32", "f16", "int8"};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        const struct pf_json_node *conv, *dense;
+        struct pf_json_doc *doc;
+        double macs;
+
+        PF_CLI(&r, "bench", "infer", "--model", spec, "--seconds", "0.05",
+               "--precision", names[i], "--json");
+        doc = summary();
+        conv = pf_json_first(part(doc, "steps"));
+        dense = pf_json_next(conv);
+        macs = number(dense, "dense_macs");
+        assert_true(number(conv, "dense_macs") == 5 * 5 * 4 * 24 * 24);
+        assert_true(number(conv, "executed_macs") > 0);
+        assert_true(macs == 10 * 4 * 12 * 12);
+        assert_true(number(dense, "input_density") < 1);
+        if (i < 2)
+            assert_true(fabs(number(dense, "executed_macs") -
+                             macs * number(dense, "input_density")) <= 1);
+        for (size_t j = 0; i == 2 && j < 2; j++)
+            assert_true(number(j ? dense : conv, "executed_macs") ==
+                        number(j ? dense : conv, "dense_macs"));
+        assert_true(number(pf_json_root(doc), "executed_gflops") > 0);
+        pf_json_free(doc);
+    }
+    PF_CLI(&r, "bench", "infer", "--model", spec, "--seconds", "0.05",
+           "--precision", "int8");
+    assert_int_equal(r.code, 0);
+    says(&r.out, " GOP/s executed, ");
+}
+
 /* ---- train-local ---- */
 
 static void the_model_does_not_depend_on_the_threads(void **state)
@@ -331,6 +368,7 @@ int main(void)
         T(explain_names_each_layer_and_times_nothing),
         T(kernels_are_timed_on_the_shapes_of_the_network),
         T(inference_is_timed_by_the_batch),
+        T(arithmetic_is_counted_in_every_precision),
         T(the_model_does_not_depend_on_the_threads),
         T(a_training_tells_each_epoch_and_its_sum),
         T(the_version_says_which_kernels_compute),

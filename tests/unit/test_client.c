@@ -358,6 +358,30 @@ static void predicts_by_the_newest_model(void **state)
     }
 }
 
+static void an_app_older_than_precisions_predicts_in_floats(void **state)
+{
+    struct pf_app *a = *state;
+    float x[16], p[3], q[3];
+    size_t n = 3;
+    uint32_t label;
+
+    pf_fake_example(NULL, 0, x, &label);
+    pf_app_join(a);
+    pf_app_until(a, POCKETFED_EVENT_ACCEPTED);
+    assert_int_equal(pocketfed_client_predict(a->client, x, 16, p, &n),
+                     POCKETFED_OK);
+    a->options.size = offsetof(struct pocketfed_options, precision);
+    for (int valid = 0; valid < 2; valid++) {
+        memset(&a->options.precision, 0x5a, sizeof a->options.precision);
+        if (valid)
+            a->options.precision = POCKETFED_INT8;
+        pf_app_reopen(a);
+        assert_int_equal(pocketfed_client_predict(a->client, x, 16, q, &n),
+                         POCKETFED_OK);
+        assert_memory_equal(q, p, sizeof q);
+    }
+}
+
 static void an_older_apps_smaller_structs_are_understood(void **state)
 {
     struct pf_app *a = *state;
@@ -396,6 +420,7 @@ int main(void)
         T(a_key_in_hardware_needs_no_key_file),
         T(the_apps_rounding_mode_reaches_no_update),
         T(predicts_by_the_newest_model),
+        T(an_app_older_than_precisions_predicts_in_floats),
         T(an_older_apps_smaller_structs_are_understood),
     };
 

@@ -10,9 +10,9 @@
 #include <cmocka.h>
 
 #include <math.h>
-#include <pthread.h>
 #include <stdatomic.h>
 
+#include "crew.h"
 #include "exec.h"
 #include "rng.h"
 #include "train.h"
@@ -192,50 +192,6 @@ static void a_value_that_two_layers_take_stays_outside_of_steps(void **state)
     pf_model_free(m);
 }
 
-/* Threads of a test, started for each run. */
-struct crew {
-    unsigned workers, n_tasks, runs;
-    _Atomic unsigned next;
-    void (*task)(void *arg, unsigned i, unsigned worker);
-    void *arg;
-};
-
-struct member {
-    struct crew *c;
-    unsigned worker;
-};
-
-static void *work(void *arg)
-{
-    struct member *m = arg;
-    unsigned i;
-
-    while ((i = atomic_fetch_add(&m->c->next, 1)) < m->c->n_tasks)
-        m->c->task(m->c->arg, i, m->worker);
-    return NULL;
-}
-
-static void run(void *ctx, unsigned n_tasks,
-                void (*task)(void *arg, unsigned i, unsigned worker), void *arg)
-{
-    struct crew *c = ctx;
-    struct member m[8];
-    pthread_t thread[8];
-
-    c->n_tasks = n_tasks;
-    c->next = 0;
-    c->task = task;
-    c->arg = arg;
-    c->runs++;
-    for (unsigned i = 0; i < c->workers; i++)
-        m[i] = (struct member){c, i};
-    for (unsigned i = 1; i < c->workers; i++)
-        assert_int_equal(pthread_create(&thread[i], NULL, work, &m[i]), 0);
-    work(&m[0]);
-    for (unsigned i = 1; i < c->workers; i++)
-        pthread_join(thread[i], NULL);
-}
-
 static void check_threads(const char *spec, struct pf_train_config c)
 {
     static const unsigned counts[] = {1, 2, 3, 7};
@@ -244,7 +200,7 @@ static void check_threads(const char *spec, struct pf_train_config c)
 
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         struct crew crew = {.workers = counts[i]};
-        struct pf_parallel threads = {&crew, counts[i], run};
+        struct pf_parallel threads = crew_lend(&crew);
 
         p = train(m, &c, &threads);
         assert_memory_equal(p, alone, pf_model_n_params(m) * sizeof *p);
@@ -275,7 +231,7 @@ static void evaluation_on_threads_has_the_same_bits(void **state)
     struct pf_model *m = model(DEEP);
     float *p = malloc(pf_model_n_params(m) * sizeof *p);
     struct crew crew = {.workers = 3};
-    struct pf_parallel threads = {&crew, 3, run};
+    struct pf_parallel threads = crew_lend(&crew);
     struct pf_evaluation one, three;
     struct pf_infer *f = NULL;
 
@@ -284,7 +240,8 @@ static void evaluation_on_threads_has_the_same_bits(void **state)
     pf_model_init(m, 3, p);
     assert_int_equal(pf_evaluate(m, p, &examples, 0, N, &one, NULL),
                      POCKETFED_OK);
-    assert_int_equal(pf_infer_open(m, p, N, PF_F32, &threads, &f, NULL), POCKETFED_OK);
+    assert_int_equal(pf_infer_open(m, p, N, PF_F32, &threads, &f, NULL),
+                     POCKETFED_OK);
     assert_int_equal(pf_infer_evaluate(f, &examples, 0, N, &three, NULL),
                      POCKETFED_OK);
     assert_true(crew.runs > 0);

@@ -16,15 +16,15 @@
 
 static const struct pf_kernels *const oracle = &pf_kernels_reference;
 
-/* Every finite value, both signs and the small ones often. */
-static uint16_t *draw_halves(struct trial *t, size_t n)
+/* Of the values up to `most`, both signs and the small ones often. */
+static uint16_t *draw_halves(struct trial *t, size_t n, size_t most)
 {
     uint16_t *h = trial_block(t, n * sizeof *h);
 
     for (size_t i = 0; i < n; i++)
         h[i] = (uint16_t)(trial_between(t, 0, 1) << 15 |
-                          trial_between(
-                              t, 0, trial_between(t, 0, 3) ? 0x3bff : 0x3ff));
+                          trial_between(t, 0,
+                                        trial_between(t, 0, 3) ? most : 0x3ff));
     return h;
 }
 
@@ -41,7 +41,7 @@ static void same_bits(const struct trial *t, const pf_real *a, const pf_real *b,
 void check_half_widen(struct trial *t)
 {
     size_t n = trial_between(t, 1, 67);
-    uint16_t *h = draw_halves(t, n);
+    uint16_t *h = draw_halves(t, n, 0x7bff); /* all that are finite */
     pf_real *y = trial_empty(t, n);
     uint64_t mode;
 
@@ -74,7 +74,7 @@ void check_half_dense(struct trial *t)
     x = trial_between(t, 0, 1) ? trial_solid(t, n * s.in)
                                : trial_noise(t, n * s.in);
     b = trial_noise(t, s.out);
-    w = draw_halves(t, panels * s.in * PF_HALF_OUTS);
+    w = draw_halves(t, panels * s.in * PF_HALF_OUTS, 0x3bff); /* below 1 */
     for (int i = 0; i < 2; i++)
         y[i] = trial_empty(t, n * s.out);
     oracle->half_dense(&s, n, x, w, b, y[0]);
@@ -87,12 +87,14 @@ void check_half_dense(struct trial *t)
 
 void check_int8_scale(struct trial *t)
 {
-    size_t n = trial_between(t, 1, 67);
+    static const pf_real small[] = {(pf_real)-1e-41, (pf_real)1e-31};
+    size_t n = trial_between(t, 1, 67), kind = trial_between(t, 0, 7);
     pf_real *x = trial_solid(t, n), *y = trial_empty(t, 2);
 
-    for (size_t i = 0; trial_between(t, 0, 7) == 0 && i < n; i++)
-        x[i] = i % 2 ? 0 : (pf_real)-1e-41;
+    for (size_t i = 0; kind < 2 && i < n; i++)
+        x[i] = i % 2 ? 0 : small[kind];
     y[0] = oracle->int8_scale(n, x);
+    assert_true(kind >= 2 || y[0] == 0);
     y[1] = t->k->int8_scale(n, x);
     same_bits(t, y + 1, y, 1);
     trial_hash(t, y + 1, sizeof *y);
@@ -100,18 +102,20 @@ void check_int8_scale(struct trial *t)
 
 void check_int8_round(struct trial *t)
 {
-    size_t n = trial_between(t, 1, 67);
+    size_t n = trial_between(t, 1, 67), kind = trial_between(t, 0, 7);
     pf_real *x = trial_noise(t, n), scale = oracle->int8_scale(n, x);
     int8_t *q[2];
 
     for (int i = 0; i < 2; i++)
         q[i] = trial_block(t, n);
-    if (trial_between(t, 0, 7) == 0)
-        scale = (pf_real)NAN;
+    if (kind < 2)
+        scale = kind ? 0 : (pf_real)NAN;
     oracle->int8_round(n, x, scale, q[0]);
     t->k->int8_round(n, x, scale, q[1]);
     assert_memory_equal(q[1], q[0], n);
     trial_hash(t, q[1], n);
+    for (size_t i = 0; !(scale > 0) && i < n; i++)
+        assert_int_equal(q[0][i], 0);
     for (size_t i = 0; scale > 0 && i < n; i++) {
         assert_true(q[0][i] >= -127);
         assert_true(fabs((double)x[i] - (double)scale * q[0][i]) <=
@@ -146,11 +150,12 @@ void check_int8_sums(struct trial *t)
 {
     struct pf_int8 s = {.slope = (pf_real)0.125};
     size_t panels, x_bytes, x_step = trial_between(t, 0, 1);
+    int deep = trial_between(t, 0, 15) == 0; /* sums that no float holds */
     pf_real *scale, *bias, *x_scale, *y[2];
-    int8_t *x;
+    int8_t *x, *w;
 
     s.rows = trial_between(t, 1, 5);
-    s.quads = trial_between(t, 1, 12);
+    s.quads = deep ? 2001 : trial_between(t, 1, 12);
     s.row_step = trial_between(t, 1, 60);
     s.step = trial_between(t, 1, 60);
     s.n = trial_between(t, 1, 19);
@@ -162,7 +167,11 @@ void check_int8_sums(struct trial *t)
     s.positive = (int)trial_between(t, 0, 1);
     for (size_t i = 0; s.positive && i < x_bytes; i++)
         x[i] = (int8_t)(x[i] < 0 ? -x[i] : x[i]);
-    s.w = draw_bytes(t, panels * s.rows * s.quads * PF_INT8_OUTS * 4);
+    s.w = w = draw_bytes(t, panels * s.rows * s.quads * PF_INT8_OUTS * 4);
+    if (deep) {
+        memset(x, 127, x_bytes);
+        memset(w, 127, panels * s.rows * s.quads * PF_INT8_OUTS * 4);
+    }
     scale = draw_normal(t, panels * PF_INT8_OUTS);
     bias = draw_normal(t, panels * PF_INT8_OUTS);
     x_scale = draw_normal(t, s.n);
