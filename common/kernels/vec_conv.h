@@ -9,7 +9,7 @@
 #ifndef PF_VEC_CONV_H
 #define PF_VEC_CONV_H
 
-#include "vec_family.h"
+#include "vec.h"
 
 struct conv_plan {
     size_t run;   /* floats of one row of the window, whole vectors */
@@ -96,6 +96,19 @@ ALWAYS_INLINE int conv_spans(const struct pf_conv *s, const struct conv_plan *p,
     for (size_t y = 0; y < rows; y++)
         spans[y] = conv_row_span(image + y * p->row, p->row);
     return 1;
+}
+
+/* What of a gradient g goes on to the activation's input; low: all ones where
+ * that was not positive. */
+ALWAYS_INLINE vec conv_through(const struct pf_conv *s, vec g, ivec low)
+{
+    vec less = {0};
+
+    if (s->act == PF_ACT_NONE)
+        less = g;
+    else if (s->act == PF_ACT_LEAKY)
+        less = g * splat(s->slope);
+    return (vec)(((ivec)g & ~low) | ((ivec)less & low));
 }
 
 /* Is the Winograd form used for this shape? */

@@ -69,18 +69,6 @@ size_t PF_NAME(conv_backward_scratch)(const struct pf_conv *s)
     return first > lists ? first : lists;
 }
 
-/* What goes on to the activation's input, low where that was not positive. */
-ALWAYS_INLINE vec through(const struct pf_conv *s, vec g, ivec low)
-{
-    vec less = {0};
-
-    if (s->act == PF_ACT_NONE)
-        less = g;
-    else if (s->act == PF_ACT_LEAKY)
-        less = g * splat(s->slope);
-    return (vec)(((ivec)g & ~low) | ((ivec)less & low));
-}
-
 /* Appends g, from o on, to the lists of its channels. A zero is written, too,
  * and overwritten by what follows: no branch depends on a gradient. */
 ALWAYS_INLINE void append_one(vec g, uint32_t bits, ivec window, size_t o,
@@ -131,7 +119,7 @@ ALWAYS_INLINE void fill_spot(const enum pf_pool2 pool, const struct pf_conv *s,
     uint32_t bits;
 
     if (pool == PF_POOL_MAX2) {
-        g = through(s, g, (ivec)((mark & SIDE_LOW) != (ivec){0}));
+        g = conv_through(s, g, (ivec)((mark & SIDE_LOW) != (ivec){0}));
         bits = bits_of((ivec)(g != (vec){0}));
         store(bias + o, load(bias + o) + g);
         append_one(g, bits,
@@ -146,7 +134,7 @@ ALWAYS_INLINE void fill_spot(const enum pf_pool2 pool, const struct pf_conv *s,
     if (pool == PF_POOL_AVG2)
         g *= splat(0.25f);
     for (uint32_t i = 0; i < q->places; i++) {
-        vec at = through(s, g, (ivec)((mark >> i & 1u) != (ivec){0}));
+        vec at = conv_through(s, g, (ivec)((mark >> i & 1u) != (ivec){0}));
 
         bits = bits_of((ivec)(at != (vec){0}));
         store(bias + o, load(bias + o) + at);

@@ -33,26 +33,18 @@ size_t PF_NAME(conv_first_scratch)(const struct pf_conv *s)
 ALWAYS_INLINE void split(const enum pf_pool2 pool, const struct pf_conv *s,
                          vec g, ivec side, vec at[4])
 {
-    vec slope = splat(s->act == PF_ACT_LEAKY ? s->slope : 1);
     const uint32_t places = pool == PF_POOL_NONE ? 1 : 4;
 
     if (pool == PF_POOL_AVG2)
         g *= splat(0.25f);
     for (uint32_t i = 0; i < places; i++) {
-        ivec low = (ivec)((side >> i & 1u) != (ivec){0});
+        uint32_t low = pool == PF_POOL_MAX2 ? SIDE_LOW : 1u << i;
         ivec wins = ~(ivec){0};
-        vec less;
 
-        if (pool == PF_POOL_MAX2) {
-            low = (ivec)((side & SIDE_LOW) != (ivec){0});
+        if (pool == PF_POOL_MAX2)
             wins = (ivec)((side & SIDE_PLACE) == i);
-        }
-        less = g * slope;
-        if (s->act == PF_ACT_RELU)
-            less = (vec){0};
-        if (s->act == PF_ACT_NONE)
-            less = g;
-        at[i] = (vec)((((ivec)g & ~low) | ((ivec)less & low)) & wins);
+        at[i] = conv_through(s, g, (ivec)((side & low) != (ivec){0}));
+        at[i] = (vec)((ivec)at[i] & wins);
     }
 }
 

@@ -9,7 +9,7 @@
 #ifndef PF_VEC_DENSE_H
 #define PF_VEC_DENSE_H
 
-#include "vec_family.h"
+#include "vec.h"
 
 #define PANEL 8 /* vectors: as many sums as fit in 16 registers with room */
 

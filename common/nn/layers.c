@@ -67,8 +67,6 @@ static const struct pf_layer_type conv2d = {
 
 /* maxpool2d: attributes size, stride (the size when absent) */
 
-enum { POOL_SIZE, POOL_STRIDE };
-
 static void pool_shape(const struct pf_layer *l, struct pf_pool *s)
 {
     s->c = l->in.c;
@@ -80,8 +78,8 @@ static void pool_shape(const struct pf_layer *l, struct pf_pool *s)
     s->ow = l->out.w;
 }
 
-static enum pocketfed_status pool_infer(struct pf_layer *l, const char *where,
-                                        struct pf_error *err)
+enum pocketfed_status pf_pool_infer(struct pf_layer *l, const char *where,
+                                    struct pf_error *err)
 {
     if (l->attr[POOL_STRIDE] == 0)
         l->attr[POOL_STRIDE] = l->attr[POOL_SIZE];
@@ -122,7 +120,7 @@ static enum pf_pool2 max_pool2(const struct pf_layer *l)
 static const struct pf_layer_type maxpool2d = {
     .name = "maxpool2d",
     .attrs = {{"size", 1, 31, PF_ATTR_REQUIRED}, {"stride", 1, 31, 0}},
-    .infer = pool_infer,
+    .infer = pf_pool_infer,
     .side = pool_side,
     .forward = pool_forward,
     .backward = pool_backward,

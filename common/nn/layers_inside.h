@@ -12,12 +12,18 @@ extern const struct pf_layer_type pf_layer_depthwise, pf_layer_avgpool,
 /* infer of layers that leave the shape as it is. */
 enum pocketfed_status pf_same_shape(struct pf_layer *l, const char *where,
                                     struct pf_error *err);
-/* Output height and width of a square window with zero padding. `padded` is
- * NULL when the layer has no such attribute; `size` is the attribute's name. */
+/* Output height and width of a square window with zero padding; size_name is
+ * the attribute's, for people. */
 enum pocketfed_status pf_window_infer(struct pf_layer *l, const char *where,
                                       const char *size_name, uint32_t size,
                                       uint32_t pad, uint32_t stride,
                                       struct pf_error *err);
+
+/* Attributes of pools with windows, and their infer: stride is the size when
+ * absent. */
+enum { POOL_SIZE, POOL_STRIDE };
+enum pocketfed_status pf_pool_infer(struct pf_layer *l, const char *where,
+                                    struct pf_error *err);
 
 static inline size_t pf_pixels(const struct pf_shape *s)
 {

@@ -6,18 +6,6 @@
 
 /* avgpool2d: attributes size, stride (the size when absent) */
 
-enum { POOL_SIZE, POOL_STRIDE };
-
-static enum pocketfed_status avg_infer(struct pf_layer *l, const char *where,
-                                       struct pf_error *err)
-{
-    if (l->attr[POOL_STRIDE] == 0)
-        l->attr[POOL_STRIDE] = l->attr[POOL_SIZE];
-    l->out.c = l->in.c;
-    return pf_window_infer(l, where, "size", l->attr[POOL_SIZE], 0,
-                           l->attr[POOL_STRIDE], err);
-}
-
 /* One example; each window is summed row by row. */
 static void avg_one(const struct pf_layer *l, const pf_real *x, pf_real *y)
 {
@@ -85,7 +73,7 @@ static enum pf_pool2 avg_pool2(const struct pf_layer *l)
 const struct pf_layer_type pf_layer_avgpool = {
     .name = "avgpool2d",
     .attrs = {{"size", 1, 31, PF_ATTR_REQUIRED}, {"stride", 1, 31, 0}},
-    .infer = avg_infer,
+    .infer = pf_pool_infer,
     .forward = avg_forward,
     .backward = avg_backward,
     .as_pool2 = avg_pool2,
