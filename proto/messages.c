@@ -51,6 +51,9 @@ const char *const pf_wait_reasons[] = {
     [PF_WAIT_PAUSED] = "paused",
     [PF_WAIT_BACKOFF] = "backoff",
     [PF_WAIT_FINISHED] = "finished",
+    [PF_WAIT_DONE] = "done",
+    [PF_WAIT_RESTING] = "resting",
+    [PF_WAIT_NOT_ELIGIBLE] = "not-eligible",
     NULL,
 };
 const char *const pf_failure_codes[] = {
@@ -69,10 +72,12 @@ const char *const pf_task_states[] = {
     [PF_TASK_FINISHED] = "finished",
     NULL,
 };
-/* What an operator may set: finishing is the stop rules' affair. */
-static const char *const settable_states[] = {
-    [PF_TASK_RUNNING] = "running",
-    [PF_TASK_PAUSED] = "paused",
+
+const char *const pf_task_orders[] = {
+    [PF_ORDER_NONE] = "none",
+    [PF_ORDER_RUNNING] = "running",
+    [PF_ORDER_PAUSED] = "paused",
+    [PF_ORDER_FINISHED] = "finished",
     NULL,
 };
 
@@ -142,7 +147,8 @@ const struct pf_json_field pf_checkin_reply_fields[] = {
 const struct pf_json_field pf_ack_fields[] = {
     TEXT(pf_ack, task, REQ, "The task"),
     HEX(pf_ack, device, REQ, "The device whose update this is"),
-    U64(pf_ack, round, REQ, "The round it counts in"),
+    U64(pf_ack, round, REQ, "The round of its assignment"),
+    U64(pf_ack, counted, REQ, "The round whose model it counts in"),
     HEX(pf_ack, base, REQ, "Digest of the model it started from"),
     HEX(pf_ack, plan, REQ, "Digest of its plan"),
     HEX(pf_ack, digest, REQ, "SHA-256 of the update frame"),
@@ -181,7 +187,11 @@ const struct pf_json_field pf_task_status_fields[] = {
 };
 
 const struct pf_json_field pf_task_set_fields[] = {
-    ENUM(pf_task_set, state, REQ, settable_states, "running or paused"),
+    ENUM(pf_task_set, state, OMIT, pf_task_orders,
+         "running, paused or, for good, finished"),
+    BOOL(pf_task_set, abort_round, OMIT, "Give up the round that is under way"),
+    U64(pf_task_set, rollback, OMIT,
+        "Publish the model of that round again, under a new number"),
     END,
 };
 
@@ -231,6 +241,8 @@ const struct pf_json_field pf_round_status_fields[] = {
     REAL(pf_round_status, test_accuracy, REQ,
          "Accuracy on the operator's test set; -1: none"),
     TEXT(pf_round_status, reason, OMIT, "Why it was abandoned"),
+    U64(pf_round_status, source, OMIT,
+        "The earlier round whose model it published again"),
     END,
 };
 

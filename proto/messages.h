@@ -43,13 +43,16 @@ struct pf_checkin_request {
 enum pf_checkin_kind { PF_CHECKIN_TRAIN, PF_CHECKIN_WAIT };
 extern const char *const pf_checkin_kinds[]; /* "train", "wait" */
 enum pf_wait_reason {
-    PF_WAIT_NONE,        /* not a wait: kind is train; not written */
-    PF_WAIT_ROUND_FULL,  /* enough devices in this round */
-    PF_WAIT_CONTRIBUTED, /* this device's update is in; round still open */
-    PF_WAIT_PUBLISHING,  /* the next model is being made */
-    PF_WAIT_PAUSED,      /* by the operator */
-    PF_WAIT_BACKOFF,     /* after an abandoned round */
-    PF_WAIT_FINISHED,    /* the task is over: stop asking */
+    PF_WAIT_NONE,         /* not a wait: kind is train; not written */
+    PF_WAIT_ROUND_FULL,   /* enough devices in this round */
+    PF_WAIT_CONTRIBUTED,  /* this device's update is in; round still open */
+    PF_WAIT_PUBLISHING,   /* the next model is being made */
+    PF_WAIT_PAUSED,       /* by the operator */
+    PF_WAIT_BACKOFF,      /* after an abandoned round */
+    PF_WAIT_FINISHED,     /* the task is over: stop asking */
+    PF_WAIT_DONE,         /* this device gave as many updates as it may */
+    PF_WAIT_RESTING,      /* it contributed a short while ago */
+    PF_WAIT_NOT_ELIGIBLE, /* the task takes devices of other classes */
 };
 extern const char *const pf_wait_reasons[];
 struct pf_checkin_reply { /* 200; kind train: signed, label "assignment" */
@@ -72,7 +75,9 @@ struct pf_checkin_reply { /* 200; kind train: signed, label "assignment" */
 struct pf_ack {
     char task[PF_TASK_NAME_MAX + 1];
     uint8_t device[PF_DEVICE_LEN];
-    uint64_t round;
+    uint64_t round;   /* the assignment's */
+    uint64_t counted; /* the round whose model it counts in: the same, unless
+                         rounds are asynchronous */
     uint8_t base[32], plan[32];
     uint8_t digest[32]; /* SHA-256 of the frame */
     uint64_t examples, weight;
@@ -116,8 +121,17 @@ struct pf_task_status {
 };
 
 /* PATCH /admin/v1/tasks/{task} */
-struct pf_task_set {
-    int state; /* running or paused */
+enum pf_task_order {
+    PF_ORDER_NONE, /* not written */
+    PF_ORDER_RUNNING,
+    PF_ORDER_PAUSED,
+    PF_ORDER_FINISHED,
+};
+extern const char *const pf_task_orders[];
+struct pf_task_set {   /* one of */
+    int state;         /* enum pf_task_order */
+    int abort_round;   /* 1: give up the round that is under way */
+    uint64_t rollback; /* a round whose model is published again; 0: none */
 };
 
 /* POST /admin/v1/tasks/{task}/tokens */
@@ -147,6 +161,7 @@ struct pf_round_status {
     double train_loss;  /* example-weighted mean of clients' reports; -1 none */
     double test_loss, test_accuracy; /* -1 none */
     char reason[48];
+    uint64_t source; /* rolled back to that round's model; 0: no */
 };
 
 /* GET /admin/v1 */

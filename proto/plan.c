@@ -15,6 +15,12 @@
     .key = #k, .type = PF_JSON_##t, .offset = offsetof(struct S, k),           \
     .size = sizeof((struct S *)0)->k, .help = (h)
 
+const char *const pf_weight_names[] = {
+    [PF_WEIGHT_EXAMPLES] = "examples",
+    [PF_WEIGHT_UNIFORM] = "uniform",
+    NULL,
+};
+
 /* clang-format off */
 /* No row is required: a task file gives what differs from the defaults. The
  * bounds are pf_train_config_check's and pf_plan_check's. */
@@ -65,6 +71,9 @@ const struct pf_json_field pf_plan_update_fields[] = {
          "A device with fewer does not take part, >= 1")},
     {ROW(pf_plan_update, max_examples, U64,
          "A device with more uses this many")},
+    {ROW(pf_plan_update, weight, ENUM,
+         "What an update counts: examples, or uniform: 1"),
+     .names = pf_weight_names},
     {ROW(pf_plan_update, cohort_max, U32, "Updates in one round at most")},
     {.key = NULL},
 };
@@ -81,7 +90,8 @@ const struct pf_json_field pf_plan_fields[] = {
     {ROW(pf_plan, update, OBJECT, "What is sent back"),
      .fields = pf_plan_update_fields, .flags = PF_JSON_REQUIRED},
     {ROW(pf_plan, retention, STRING,
-         "What the server keeps of updates after the round: none"),
+         "What the server keeps of updates after their round: none, all or "
+         "\"N rounds\""),
      .flags = PF_JSON_REQUIRED},
     {ROW(pf_plan, memory, U64, "Bytes a device needs at most"),
      .flags = PF_JSON_REQUIRED},
@@ -153,7 +163,8 @@ static enum pocketfed_status check_update(const struct pf_plan_update *u,
                                           struct pf_error *err)
 {
     const enum pocketfed_status bad = POCKETFED_CONFIG;
-    uint64_t room;
+    uint64_t room,
+        heaviest = u->weight == PF_WEIGHT_UNIFORM ? 1 : u->max_examples;
     int e = 0;
 
     if (!codec_name_ok(u->codec))
@@ -182,9 +193,9 @@ static enum pocketfed_status check_update(const struct pf_plan_update *u,
                        (unsigned long long)u->min_examples);
     if (u->cohort_max < 1)
         return pf_fail(err, bad, "update.cohort_max must be at least 1");
-    /* cohort_max * max_examples * 2^(bits-1) < 2^63, without overflow. */
+    /* cohort_max * weight * 2^(bits-1) < 2^63, without overflow. */
     room = ((UINT64_C(1) << (64 - u->bits)) - 1) / u->cohort_max;
-    if (u->max_examples > room) {
+    if (heaviest > room) {
         pf_fail(err, bad,
                 "update.max_examples is %llu; with %u updates of %u bits in "
                 "one round it must be at most %llu, or the sum could overflow",
@@ -227,12 +238,31 @@ int pf_version_at_least(const char *a, const char *b)
     return 1;
 }
 
+int pf_retention_rounds(const char *text, uint32_t *rounds)
+{
+    const char *blank = strchr(text, ' ');
+    uint64_t n;
+
+    if (strcmp(text, "none") == 0) {
+        *rounds = 0;
+    } else if (strcmp(text, "all") == 0) {
+        *rounds = PF_KEEP_ALL;
+    } else if (blank && strcmp(blank, " rounds") == 0 &&
+               pf_parse_u64(text, (size_t)(blank - text), 1, 1000000, &n)) {
+        *rounds = (uint32_t)n;
+    } else {
+        return 0;
+    }
+    return 1;
+}
+
 enum pocketfed_status pf_plan_check(const struct pf_plan *p,
                                     struct pf_error *err)
 {
     const enum pocketfed_status bad = POCKETFED_CONFIG;
     struct pf_error train = {.text = ""};
     enum pocketfed_status st;
+    uint32_t rounds;
     uint64_t v[3];
 
     if (p->version > PLAN_VERSION)
@@ -258,8 +288,10 @@ enum pocketfed_status pf_plan_check(const struct pf_plan *p,
     st = check_update(&p->update, err);
     if (st)
         return st;
-    if (strcmp(p->retention, "none"))
-        return pf_fail(err, bad, "retention is \"%s\"; it must be \"none\"",
+    if (!pf_retention_rounds(p->retention, &rounds))
+        return pf_fail(err, bad,
+                       "retention is \"%s\"; it must be \"none\", \"all\" or "
+                       "\"N rounds\"",
                        p->retention);
     if (p->memory > MAX_MEMORY)
         return pf_fail(err, bad, "memory must be at most 2^53 bytes");

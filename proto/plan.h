@@ -17,13 +17,17 @@
 #include "train.h"
 #include "wire.h"
 
+enum pf_weight { PF_WEIGHT_EXAMPLES, PF_WEIGHT_UNIFORM };
+extern const char *const pf_weight_names[];
+
 struct pf_plan_update {
     char codec[16];
     double range;  /* |coordinate| bound, a power of two: values are clamped */
     uint32_t bits; /* of the fixed-point number, 16..48 (design: bits) */
     double max_norm; /* L2 over the whole delta; the client clips to it, the
                         server refuses more (with 1e-3 relative slack) */
-    uint64_t min_examples, max_examples; /* per update; weight = examples */
+    uint64_t min_examples, max_examples; /* per update */
+    int weight;                          /* enum pf_weight */
     uint32_t cohort_max;                 /* updates in one round at most */
 };
 
@@ -34,7 +38,8 @@ struct pf_plan {
     struct pf_buf model; /* spec, raw canonical JSON; owned */
     struct pf_train_config train;
     struct pf_plan_update update;
-    char retention[16];   /* what the server keeps of updates: "none" */
+    char retention[20];   /* what the server keeps of updates when their round
+                             is over: "none", "N rounds" or "all" */
     uint64_t memory;      /* bytes a device needs at most */
     char min_version[32]; /* of the library, "0.1.0" */
 };
@@ -58,6 +63,9 @@ enum pocketfed_status pf_plan_decode(const char *text, size_t len,
                                      struct pf_plan *p, struct pf_error *err);
 /* quantum = 2^-shift with shift = bits - 1 - log2(range). */
 int pf_plan_shift(const struct pf_plan_update *u);
+#define PF_KEEP_ALL UINT32_MAX
+/* "none" 0, "N rounds" N (1 to 10^6), "all" PF_KEEP_ALL; 0 for another text. */
+int pf_retention_rounds(const char *text, uint32_t *rounds);
 /* 1 when version a >= b, both "major.minor.patch". */
 int pf_version_at_least(const char *a, const char *b);
 

@@ -17,6 +17,8 @@ by the record key over a label and the body, see statement.h */
 
 #define PF_TASK_NAME_MAX 64 /* [a-z0-9][a-z0-9._-]* */
 #define PF_LABEL_MAX     64 /* a device's name for people */
+#define PF_CLASS_MAX     31 /* letters of a device class */
+#define PF_MAX_CLASSES   16 /* that a task may name */
 #define PF_DEVICE_LEN                                                          \
     16                          /* device id = keyid = first 16 bytes of       \
                                    SHA-256(raw public key); hex in text */

@@ -1,4 +1,5 @@
-/* Tasks, from the operator's side: create, list, show, pause, resume. */
+/* Tasks, from the operator's side: create, list, show, pause, resume, finish.
+ */
 #include <string.h>
 
 #include "admin_http.h"
@@ -117,10 +118,9 @@ static int task_show(struct cli *c)
                                  "the task cannot be shown", NULL);
 }
 
-static int task_set(struct cli *c, int state, const char *what,
-                    const char *done)
+static int task_set(struct cli *c, const struct pf_task_set *set,
+                    const char *what, const char *done)
 {
-    struct pf_task_set set = {state};
     struct pf_call_args args;
     struct pf_buf body;
     int code = task_args(c, &args);
@@ -128,20 +128,53 @@ static int task_set(struct cli *c, int state, const char *what,
     if (code)
         return code;
     pf_buf_init(&body, 4096);
-    pf_json_encode(pf_task_set_fields, &set, &body);
+    pf_json_encode(pf_task_set_fields, set, &body);
     code = call_and_print(c, PF_CALL_ADMIN_TASK_SET, &args, &body, what, done);
     pf_buf_free(&body);
     return code;
 }
 
+static int set_state(struct cli *c, int state, const char *what,
+                     const char *done)
+{
+    const struct pf_task_set set = {.state = state};
+
+    return task_set(c, &set, what, done);
+}
+
 static int task_pause(struct cli *c)
 {
-    return task_set(c, PF_TASK_PAUSED, "the task was not paused", "paused");
+    return set_state(c, PF_ORDER_PAUSED, "the task was not paused", "paused");
 }
 
 static int task_resume(struct cli *c)
 {
-    return task_set(c, PF_TASK_RUNNING, "the task was not resumed", "resumed");
+    return set_state(c, PF_ORDER_RUNNING, "the task was not resumed",
+                     "resumed");
+}
+
+static int task_finish(struct cli *c)
+{
+    return set_state(c, PF_ORDER_FINISHED, "the task was not finished",
+                     "finished");
+}
+
+static int round_abort(struct cli *c)
+{
+    const struct pf_task_set set = {.abort_round = 1};
+
+    return task_set(c, &set, "the round was not given up", "gave up its round");
+}
+
+static int round_rollback(struct cli *c)
+{
+    struct pf_task_set set = {0};
+
+    if (!pf_parse_u64(c->arg[1], strlen(c->arg[1]), 1, INT64_MAX,
+                      &set.rollback))
+        return cli_usage(c, "\"%s\" is no number of a round", c->arg[1]);
+    return task_set(c, &set, "the task was not rolled back",
+                    "published that round's model again");
 }
 
 static int task_list(struct cli *c)
@@ -222,7 +255,8 @@ out:
 }
 
 extern const struct cli_command cmd_task_model, cmd_task_create, cmd_task_list,
-    cmd_task_show, cmd_task_pause, cmd_task_resume;
+    cmd_task_show, cmd_task_pause, cmd_task_resume, cmd_task_finish,
+    cmd_round_abort, cmd_round_rollback;
 
 #define SERVER_GROUP "Run a server (on its machine)"
 
@@ -285,3 +319,33 @@ const struct cli_command cmd_task_resume = {"task resume",
                                             "  pocketfed task resume mnist\n",
                                             admin_options,
                                             task_resume};
+const struct cli_command cmd_task_finish = {
+    "task finish",
+    SERVER_GROUP,
+    "TASK",
+    1,
+    1,
+    "end a task for good; the round that is under way is given up",
+    "  pocketfed task finish mnist\n",
+    admin_options,
+    task_finish};
+const struct cli_command cmd_round_abort = {
+    "round abort",
+    SERVER_GROUP,
+    "TASK",
+    1,
+    1,
+    "give up the round that is under way; its updates do not count",
+    "  pocketfed round abort mnist\n",
+    admin_options,
+    round_abort};
+const struct cli_command cmd_round_rollback = {
+    "round rollback",
+    SERVER_GROUP,
+    "TASK ROUND",
+    2,
+    2,
+    "publish an earlier round's model again, under a new number",
+    "  pocketfed round rollback mnist 12\n",
+    admin_options,
+    round_rollback};

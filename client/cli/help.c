@@ -53,7 +53,7 @@ void cli_help_overview(FILE *out, const char *group)
             heading = row(i)->group;
             fprintf(out, "\n%s\n", heading);
         }
-        fprintf(out, "  %-14s %s\n", row(i)->name, row(i)->summary);
+        fprintf(out, "  %-15s %s\n", row(i)->name, row(i)->summary);
     }
     if (!group)
         fputs("\n  help           this page; help COMMAND for one command\n"

@@ -11,13 +11,15 @@
 extern const struct cli_command cmd_join, cmd_train, cmd_train_local,
     cmd_status, cmd_predict, cmd_model_info, cmd_model_eval, cmd_data_split,
     cmd_task_create, cmd_task_list, cmd_task_show, cmd_task_pause,
-    cmd_task_resume, cmd_task_model, cmd_token_create, cmd_round_show,
-    cmd_config_show, cmd_bench_train, cmd_bench_kernels, cmd_bench_infer;
+    cmd_task_finish, cmd_round_abort, cmd_round_rollback, cmd_task_resume,
+    cmd_task_model, cmd_token_create, cmd_round_show, cmd_config_show,
+    cmd_bench_train, cmd_bench_kernels, cmd_bench_infer;
 
 const struct cli_command *const cli_commands[] = {
     &cmd_join,        &cmd_train,        &cmd_status,
     &cmd_predict,     &cmd_task_create,  &cmd_task_list,
     &cmd_task_show,   &cmd_task_pause,   &cmd_task_resume,
+    &cmd_task_finish, &cmd_round_abort,  &cmd_round_rollback,
     &cmd_task_model,  &cmd_token_create, &cmd_round_show,
     &cmd_train_local, &cmd_model_info,   &cmd_model_eval,
     &cmd_data_split,  &cmd_bench_train,  &cmd_bench_kernels,

@@ -82,7 +82,7 @@ static enum pocketfed_status make_model(struct pf_background *b,
         strategy ? strategy->n_state(pf_model_n_params(t->model)) : 0;
     struct pf_object *base = NULL;
     enum pocketfed_status st;
-    const struct pf_sum *sum;
+    struct pf_sum *sum;
     float *state = NULL;
     struct pf_buf file;
     uint8_t digest[32];
@@ -91,6 +91,7 @@ static enum pocketfed_status make_model(struct pf_background *b,
     st = pf_fold_total(f->fold, &sum, err);
     if (st != POCKETFED_OK)
         goto out;
+    sum->divisor = f->divisor;
     if (n_state > 0) {
         state = calloc(n_state, sizeof *state);
         st = state ? load_state(b, f, n_state, state, err)

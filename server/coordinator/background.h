@@ -36,6 +36,7 @@ struct pf_finish {
     uint64_t round;
     uint8_t base[32];
     uint8_t state[32]; /* the strategy's before this round; zeros: none yet */
+    double divisor;    /* of the mean; 0: the weight */
     struct pf_fold *fold; /* a reference that is taken over */
 };
 /* 0: no memory. */

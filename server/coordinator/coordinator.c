@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
+
 int64_t pf_coordinator_now(const struct pf_coordinator *c)
 {
     return c->clock_base + (pf_monotonic_ms() - c->clock_start);
@@ -16,6 +18,10 @@ static struct pf_task_step *step(struct pf_coordinator *c,
     struct pf_task_step *s = &c->steps[c->n_steps++];
 
     ev->now_ms = c->now_ms;
+    if (ev->kind == PF_EV_CHECKIN) {
+        ev->u.checkin.population = t->devices;
+        ev->u.checkin.load = pf_queue_fill(c->inbox);
+    }
     s->task = t;
     pf_round_step(t->round, ev, &s->step);
     return s;
@@ -23,17 +29,15 @@ static struct pf_task_step *step(struct pf_coordinator *c,
 
 /* Commands answer through their job, not through a waiter. */
 static void step_command(struct pf_coordinator *c, struct pf_job *job,
-                         struct pf_live_task *t, enum pf_command command)
+                         struct pf_live_task *t, struct pf_event *ev)
 {
-    struct pf_event ev = {0};
     struct pf_task_step *s;
     struct pf_effect *e;
     unsigned i;
 
-    ev.kind = PF_EV_COMMAND;
-    ev.u.command = command;
-    ev.reply_to = 1;
-    s = step(c, t, &ev);
+    ev->kind = PF_EV_COMMAND;
+    ev->reply_to = 1;
+    s = step(c, t, ev);
     for (i = 0; i < s->step.n_effects; i++) {
         e = &s->step.effect[i];
         if (e->kind != PF_EFFECT_ANSWER)
@@ -42,6 +46,44 @@ static void step_command(struct pf_coordinator *c, struct pf_job *job,
             job->problem = e->u.answer.u.problem;
         e->reply_to = 0;
     }
+}
+
+/* A rollback names a round; what that round published is in the store. 0: the
+ * refusal is in the job. */
+static int find_source(struct pf_coordinator *c, struct pf_job *job,
+                       struct pf_event *ev)
+{
+    uint64_t round = job->u.set.source;
+    uint8_t *model = ev->u.rollback.model, *state = ev->u.rollback.state;
+    struct pf_object *obj = NULL;
+    struct pf_error err = {0};
+    enum pocketfed_status st;
+
+    ev->u.rollback.source = round;
+    st = pf_store_published(c->config.store, job->task->stored.id, round, model,
+                            state, &err);
+    if (st == POCKETFED_OK)
+        st = pf_objects_get(c->config.objects, model, &obj, &err);
+    pf_object_release(obj);
+    obj = NULL;
+    if (st == POCKETFED_OK && !pf_is_zero(state, 32))
+        st = pf_objects_get(c->config.objects, state, &obj, &err);
+    pf_object_release(obj);
+    if (st == POCKETFED_OK)
+        return 1;
+    pf_problem_set(&job->problem, PF_PROBLEM_NOT_FOUND,
+                   "round %llu published no model that is still kept (%s)",
+                   (unsigned long long)round, err.text);
+    return 0;
+}
+
+static void step_job(struct pf_coordinator *c, struct pf_job *job)
+{
+    struct pf_event ev = {0};
+
+    ev.u.command = job->u.set.command;
+    if (ev.u.command != PF_CMD_ROLLBACK || find_source(c, job, &ev))
+        step_command(c, job, job->task, &ev);
 }
 
 static void step_items(struct pf_coordinator *c)
@@ -54,7 +96,7 @@ static void step_items(struct pf_coordinator *c)
         if (!it->job)
             step(c, it->task, &it->event);
         else if (it->job->kind == PF_JOB_TASK_SET)
-            step_command(c, it->job, it->task, it->job->u.command);
+            step_job(c, it->job);
     }
 }
 
@@ -154,8 +196,11 @@ static enum pocketfed_status write_records(struct pf_coordinator *c,
 /* A task whose row is in gets its first step: START. */
 static void begin_task(struct pf_coordinator *c, struct pf_job *job)
 {
+    struct pf_event ev = {0};
+
+    ev.u.command = PF_CMD_START;
     pf_buf_free(&job->u.add->stored.file);
-    step_command(c, job, job->u.add, PF_CMD_START);
+    step_command(c, job, job->u.add, &ev);
 }
 
 /* A task that is durable is shown to all. */
@@ -175,6 +220,14 @@ static int is_new_task(const struct pf_job *job)
 {
     return job && job->kind == PF_JOB_TASK &&
            job->problem.id == PF_PROBLEM_NONE;
+}
+
+/* The population that pace steering goes by. */
+static void count_device(const struct pf_job *job)
+{
+    if (job && job->kind == PF_JOB_ENROL && !job->u.enrol.again &&
+        job->problem.id == PF_PROBLEM_NONE)
+        job->task->devices++;
 }
 
 static int is_writing(const struct pf_item *it)
@@ -213,9 +266,11 @@ static enum pocketfed_status write_batch(struct pf_coordinator *c,
         st = write_records(c, &c->steps[i], err);
     if (st == POCKETFED_OK)
         st = pf_store_commit(store, err);
-    for (i = 0; i < c->n_items && st == POCKETFED_OK; i++)
+    for (i = 0; i < c->n_items && st == POCKETFED_OK; i++) {
         if (is_new_task(c->items[i].job))
             link_task(c, c->items[i].job->u.add);
+        count_device(c->items[i].job);
+    }
     c->untidy = 1;
     atomic_fetch_add(&c->batches, 1);
     atomic_fetch_add(&c->commit_ns, (uint64_t)(pf_monotonic_ns() - begin));

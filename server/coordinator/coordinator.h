@@ -34,10 +34,13 @@ struct pf_live_task {
     struct pf_model *model;
     uint8_t layout[32];
     struct pf_object *plan_object;
+    uint32_t keep_rounds; /* whose updates stay; PF_KEEP_ALL */
     struct pf_live_task *next;
     /* coordinator thread only */
     struct pf_round *round;
     uint8_t state[32]; /* the strategy's, after the last published round */
+    uint64_t published_round;     /* the newest; 0: none */
+    uint64_t devices;             /* enrolled */
     int seen_device, seen_update; /* told once each */
     /* of the open round; any thread adds */
     atomic_uint_fast64_t late, refused, bytes_up, bytes_down;
@@ -74,7 +77,10 @@ struct pf_job {
             char label[PF_LABEL_MAX + 1];
         } token;
         struct pf_live_task *add; /* PF_JOB_TASK: from pf_live_task_make */
-        enum pf_command command;  /* PF_JOB_TASK_SET */
+        struct {                  /* PF_JOB_TASK_SET */
+            enum pf_command command;
+            uint64_t source; /* ROLLBACK: to the model of this round */
+        } set;
         struct {
             struct pf_task_status status;
             struct pf_round_status open; /* valid when has_open */
@@ -133,9 +139,9 @@ enum pocketfed_status pf_coordinator_run(struct pf_coordinator *c,
 struct pf_segment *pf_coordinator_segment(struct pf_coordinator *c,
                                           struct pf_live_task *t,
                                           uint64_t round);
-/* What frames of (task, round) must say; 0 when the round is not open. */
-int pf_coordinator_expected(struct pf_coordinator *c, struct pf_live_task *t,
-                            uint64_t round, struct pf_expected *out);
+/* What a frame of that round, trained from that base, must say. */
+void pf_live_expected(const struct pf_live_task *t, uint64_t round,
+                      const uint8_t base[32], struct pf_expected *out);
 
 /* Task file -> a live task with plan and initial model put as objects (no row
  * yet): heavy work, done on the caller's thread. CONFIG errors name the

@@ -52,6 +52,10 @@ enum pocketfed_status pf_open_note(struct pf_coordinator *c,
         pthread_mutex_unlock(&c->lock);
     } else if (rec->kind == PF_REC_PUBLISHED) {
         memcpy(t->state, rec->u.published.state, sizeof t->state);
+        t->published_round = rec->round;
+        o = pf_open_find(c, t, rec->round);
+        if (o)
+            o->published = 1;
     }
     return POCKETFED_OK;
 }
@@ -93,6 +97,13 @@ void pf_open_drop(struct pf_coordinator *c, struct pf_open_round *o)
     pf_fold_unref(o->fold);
     pf_segment_unref(o->segment);
     free(o);
+}
+
+int pf_keeps_updates(const struct pf_live_task *t, uint64_t round)
+{
+    if (t->keep_rounds == PF_KEEP_ALL)
+        return 1;
+    return t->keep_rounds > 0 && round + t->keep_rounds > t->published_round;
 }
 
 /* ---- what people are told ---------------------------------------------- */
@@ -284,8 +295,9 @@ static void answer(struct pf_coordinator *c, const struct pf_effect *e)
     w->done(w, &e->u.answer);
 }
 
-static enum pocketfed_status
-finish(struct pf_coordinator *c, struct pf_open_round *o, struct pf_error *err)
+static enum pocketfed_status finish(struct pf_coordinator *c,
+                                    struct pf_open_round *o, double divisor,
+                                    struct pf_error *err)
 {
     struct pf_finish f = {0};
 
@@ -293,6 +305,7 @@ finish(struct pf_coordinator *c, struct pf_open_round *o, struct pf_error *err)
     f.round = o->round;
     memcpy(f.base, o->base, sizeof f.base);
     memcpy(f.state, o->task->state, sizeof f.state);
+    f.divisor = divisor;
     f.fold = pf_fold_ref(o->fold);
     if (!pf_background_finish(c->background, &f))
         return pf_fail(err, POCKETFED_NO_MEMORY, "no memory to end a round");
@@ -313,6 +326,21 @@ static enum pocketfed_status evaluate(struct pf_coordinator *c,
     if (!pf_evaluator_push(c->evaluator, t, e->round, model))
         return pf_fail(err, POCKETFED_NO_MEMORY, "no memory to evaluate");
     return POCKETFED_OK;
+}
+
+/* The round is over: its updates go, or stay for as long as the task says and
+ * the plan told the devices; then those of an older round go. */
+static void drop(struct pf_coordinator *c, struct pf_open_round *o)
+{
+    struct pf_live_task *t = o->task;
+
+    if (!o->published || !pf_keeps_updates(t, o->round))
+        pf_segment_unlink(o->segment);
+    if (o->published && t->keep_rounds != PF_KEEP_ALL &&
+        o->round > t->keep_rounds)
+        pf_segment_remove(c->config.state_dir, t->stored.id,
+                          o->round - t->keep_rounds);
+    pf_open_drop(c, o);
 }
 
 static enum pocketfed_status perform(struct pf_coordinator *c,
@@ -342,13 +370,13 @@ static enum pocketfed_status perform(struct pf_coordinator *c,
                        "round %" PRIu64 " of task %s is not open", e->round,
                        t->stored.name);
     if (e->kind == PF_EFFECT_FINISH)
-        return finish(c, o, err);
+        return finish(c, o, e->u.divisor, err);
     if (e->kind == PF_EFFECT_FOLD) {
-        pf_fold_add(o->fold, &e->u.fold.extent, e->u.fold.weight);
+        pf_fold_add(o->fold, &e->u.fold.extent, e->u.fold.weight,
+                    e->u.fold.factor);
         return POCKETFED_OK;
     }
-    pf_segment_unlink(o->segment);
-    pf_open_drop(c, o);
+    drop(c, o);
     return POCKETFED_OK;
 }
 

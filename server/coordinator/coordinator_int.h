@@ -41,7 +41,8 @@ struct pf_open_round {
     uint8_t base[32];
     int64_t opened_ms;
     int accepting; /* not yet closed */
-    int dirty;     /* its segment has bytes to sync in this batch */
+    int published;
+    int dirty; /* its segment has bytes to sync in this batch */
     struct pf_segment *segment; /* NULL while records are replayed */
     struct pf_fold *fold;
     struct pf_open_round *next;
@@ -97,6 +98,8 @@ enum pocketfed_status pf_open_start(struct pf_coordinator *c,
                                     struct pf_open_round *o,
                                     struct pf_error *err);
 void pf_open_drop(struct pf_coordinator *c, struct pf_open_round *o);
+/* 1 when the updates of that ended round are to stay. */
+int pf_keeps_updates(const struct pf_live_task *t, uint64_t round);
 /* submit.c: hands an event of the program's own to the loop. Any thread. */
 void pf_coordinator_deliver(void *coordinator, struct pf_live_task *t,
                             const struct pf_event *ev);

@@ -31,7 +31,7 @@ load_task(void *ctx, const struct pf_store_task *stored, struct pf_error *err)
     else
         c->tasks = t;
     c->last_task = t;
-    return POCKETFED_OK;
+    return pf_store_n_devices(c->config.store, t->stored.id, &t->devices, err);
 }
 
 static enum pocketfed_status load_record(void *ctx, int64_t task,
@@ -96,14 +96,19 @@ static int is_needed(void *ctx, const uint8_t digest[32])
     return d->n > 0 && bsearch(digest, d->list, d->n, 32, compare) != NULL;
 }
 
-static int is_open(void *ctx, int64_t task, uint64_t round)
+/* Open, closing, or ended and kept for a while. */
+static int is_wanted(void *ctx, int64_t task, uint64_t round)
 {
     const struct pf_coordinator *c = ctx;
     const struct pf_open_round *o;
+    const struct pf_live_task *t;
 
     for (o = c->open; o; o = o->next)
         if (o->task->stored.id == task && o->round == round)
             return 1;
+    for (t = c->tasks; t; t = t->next)
+        if (t->stored.id == task)
+            return pf_keeps_updates(t, round);
     return 0;
 }
 
@@ -124,7 +129,7 @@ static enum pocketfed_status sweep(struct pf_coordinator *c,
     if (st == POCKETFED_OK)
         st = pf_objects_sweep(c->config.objects, is_needed, &d, err);
     if (st == POCKETFED_OK)
-        st = pf_segment_sweep(c->config.state_dir, is_open, c, err);
+        st = pf_segment_sweep(c->config.state_dir, is_wanted, c, err);
     free(d.list);
     return st;
 }
@@ -175,7 +180,8 @@ static void fold_again(void *ctx, uint64_t round, const struct pf_effect *fold)
     pf_segment_keep(a->o->segment, &fold->u.fold.extent);
     a->status = check_bytes(a->o, fold, a->err);
     if (a->status == POCKETFED_OK)
-        pf_fold_add(a->o->fold, &fold->u.fold.extent, fold->u.fold.weight);
+        pf_fold_add(a->o->fold, &fold->u.fold.extent, fold->u.fold.weight,
+                    fold->u.fold.factor);
 }
 
 /* Every update that was acknowledged must be there before anything else. */

@@ -39,6 +39,7 @@ struct work {
     struct pf_fold *fold; /* a reference */
     struct pf_extent extent;
     uint64_t weight;
+    double factor;
 };
 
 /* ---- workers ----------------------------------------------------------- */
@@ -77,7 +78,7 @@ static enum pocketfed_status fold_one(const struct work *w, unsigned index,
     if (st != POCKETFED_OK)
         return st;
     st = pf_sum_fold(*mine, fold->plan, frame, (size_t)w->extent.length,
-                     w->weight, scratch);
+                     w->weight, w->factor, scratch);
     pf_segment_unmap(frame, &w->extent);
     if (st != POCKETFED_OK)
         pf_fail(err, st,
@@ -220,9 +221,9 @@ void pf_fold_unref(struct pf_fold *fold)
 }
 
 void pf_fold_add(struct pf_fold *fold, const struct pf_extent *extent,
-                 uint64_t weight)
+                 uint64_t weight, double factor)
 {
-    struct work w = {pf_fold_ref(fold), *extent, weight};
+    struct work w = {pf_fold_ref(fold), *extent, weight, factor};
 
     pthread_mutex_lock(&fold->owner->lock);
     fold->added++;
@@ -231,8 +232,7 @@ void pf_fold_add(struct pf_fold *fold, const struct pf_extent *extent,
         pf_fold_unref(fold); /* stopping: nobody waits for the total */
 }
 
-enum pocketfed_status pf_fold_total(struct pf_fold *fold,
-                                    const struct pf_sum **out,
+enum pocketfed_status pf_fold_total(struct pf_fold *fold, struct pf_sum **out,
                                     struct pf_error *err)
 {
     struct pf_folding *f = fold->owner;

@@ -31,12 +31,11 @@ struct pf_fold *pf_fold_ref(struct pf_fold *fold);
 void pf_fold_unref(struct pf_fold *fold); /* NULL is fine */
 /* Queues one update; waits while the queue is full. Coordinator thread. */
 void pf_fold_add(struct pf_fold *fold, const struct pf_extent *extent,
-                 uint64_t weight);
+                 uint64_t weight, double factor);
 /* Waits for all that was added and merges. The sum belongs to the fold. One
  * thread, after the last add. NO_MEMORY when a worker had none; INVALID when
  * nothing was added. */
-enum pocketfed_status pf_fold_total(struct pf_fold *fold,
-                                    const struct pf_sum **out,
+enum pocketfed_status pf_fold_total(struct pf_fold *fold, struct pf_sum **out,
                                     struct pf_error *err);
 
 #endif

@@ -42,6 +42,7 @@ static enum pocketfed_status begin(const char *file, size_t len,
         pf_live_task_free(t);
         return st;
     }
+    pf_retention_rounds(t->task.keep.updates, &t->keep_rounds); /* parsed: fine */
     pf_model_layout_digest(t->model, t->layout);
     memcpy(t->stored.name, t->task.name, sizeof t->stored.name);
     *out = t;

@@ -228,3 +228,13 @@ size_t pf_queue_depth(struct pf_queue *q)
     pthread_mutex_unlock(&q->lock);
     return n;
 }
+
+uint32_t pf_queue_fill(struct pf_queue *q)
+{
+    size_t taken;
+
+    pthread_mutex_lock(&q->lock);
+    taken = q->count + q->reserved;
+    pthread_mutex_unlock(&q->lock);
+    return taken < q->capacity ? (uint32_t)(taken * 1000 / q->capacity) : 1000;
+}

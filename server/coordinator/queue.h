@@ -36,5 +36,7 @@ size_t pf_queue_take(struct pf_queue *q, void *out, size_t max, int64_t wait_ms,
 /* Nothing more is let in but what was reserved; what is in can be taken. */
 void pf_queue_close(struct pf_queue *q);
 size_t pf_queue_depth(struct pf_queue *q);
+/* Places taken or reserved, per mille of the capacity; at most 1000. */
+uint32_t pf_queue_fill(struct pf_queue *q);
 
 #endif

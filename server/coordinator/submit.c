@@ -98,26 +98,15 @@ struct pf_segment *pf_coordinator_segment(struct pf_coordinator *c,
     return segment;
 }
 
-int pf_coordinator_expected(struct pf_coordinator *c, struct pf_live_task *t,
-                            uint64_t round, struct pf_expected *out)
+void pf_live_expected(const struct pf_live_task *t, uint64_t round,
+                      const uint8_t base[32], struct pf_expected *out)
 {
-    struct pf_open_round *o;
-    int found;
-
-    pthread_mutex_lock(&c->lock);
-    o = pf_open_find(c, t, round);
-    found = o && o->accepting;
-    if (found)
-        memcpy(out->base, o->base, sizeof out->base);
-    pthread_mutex_unlock(&c->lock);
-    if (!found)
-        return 0;
     out->plan = &t->plan;
     memcpy(out->plan_digest, t->stored.plan, sizeof out->plan_digest);
+    memcpy(out->base, base, sizeof out->base);
     memcpy(out->layout, t->layout, sizeof out->layout);
     out->round = round;
     out->n_params = pf_model_n_params(t->model);
-    return 1;
 }
 
 void pf_coordinator_stats(struct pf_coordinator *c,

@@ -86,7 +86,9 @@ struct pf_ingest {
     int has_place;  /* in the coordinator's queue, for the UPDATE */
     int has_extent; /* ours to release */
     struct pf_expected expected;
-    struct pf_error failed; /* status != OK: writing went wrong */
+    uint64_t segment_round;      /* whose segment that is */
+    struct pf_admitted admitted; /* once the body is there */
+    struct pf_error failed;      /* status != OK: writing went wrong */
 };
 
 struct pf_exchange {
@@ -110,8 +112,9 @@ struct pf_exchange {
     struct pf_signed_request signed_request;
     struct pf_signature signature;
     struct pf_device_ref device;
-    uint8_t digest[32]; /* of the body, as signed */
-    struct pf_buf body; /* of control calls */
+    uint64_t updates, last_round; /* what that device contributed so far */
+    uint8_t digest[32];           /* of the body, as signed */
+    struct pf_buf body;           /* of control calls */
     struct pf_ingest ingest;
     int counted; /* in edge->active */
 

@@ -58,16 +58,16 @@ static enum pf_next acknowledge(struct pf_exchange *ex,
 }
 
 /* Bytes of the longest frame that this round can use; 0: on overflow. */
-static size_t longest(const struct pf_expected *want)
+static size_t longest(const struct pf_live_task *t)
 {
-    const struct pf_codec *codec = pf_codec_find(want->plan->update.codec);
+    const struct pf_codec *codec = pf_codec_find(t->plan.update.codec);
     /* the head with everything optional in it, and the last padding */
     size_t head = PF_UPDATE_FIXED + 32 * PF_MAX_METRICS + 24 + 2 * 16;
     size_t body;
 
     if (!codec)
         return 0;
-    body = codec->max_bytes(want->n_params);
+    body = codec->max_bytes(pf_model_n_params(t->model));
     return body > PF_MAX_UPDATE - head ? 0 : body + head;
 }
 
@@ -107,6 +107,7 @@ static void fill_event(const struct pf_exchange *ex, enum pf_event_kind kind,
     ev->round = ex->args.round;
     memcpy(ev->u.update.digest, ex->digest, sizeof ev->u.update.digest);
     ev->u.update.extent.length = ex->content_length;
+    ev->u.update.segment = ex->ingest.segment_round;
 }
 
 /* The engine wants it: room in the segment, then the body. */
@@ -117,12 +118,14 @@ static enum pf_next let_in(struct pf_exchange *ex)
     struct pf_problem why = {0};
     struct pf_error err = {0};
 
-    if (!pf_coordinator_expected(e->coordinator, ex->task, ex->args.round,
-                                 &in->expected) ||
-        !(in->segment = pf_coordinator_segment(e->coordinator, ex->task,
-                                               ex->args.round))) {
+    in->segment_round = ex->answer.u.go.round;
+    pf_live_expected(ex->task, ex->args.round, ex->answer.u.go.base,
+                     &in->expected);
+    in->segment =
+        pf_coordinator_segment(e->coordinator, ex->task, in->segment_round);
+    if (!in->segment) {
         pf_problem_set(&why, PF_PROBLEM_ROUND_CLOSED,
-                       "round %" PRIu64 " closed just now", ex->args.round);
+                       "round %" PRIu64 " closed just now", in->segment_round);
         return refuse(ex, &why);
     }
     in->hash = pf_hash_new();
@@ -155,23 +158,18 @@ static enum pf_next offered(struct pf_exchange *ex)
 enum pf_next pf_ingest_begin(struct pf_exchange *ex)
 {
     struct pf_edge *e = ex->edge;
-    struct pf_expected want;
+    size_t most = longest(ex->task);
     struct pf_problem why = {0};
     struct pf_event ev;
-    size_t most;
 
     if (answered_before(ex))
         return PF_NEXT_REPLY;
-    if (pf_coordinator_expected(e->coordinator, ex->task, ex->args.round,
-                                &want)) {
-        most = longest(&want);
-        if (ex->content_length > most) {
-            pf_problem_set(&why, PF_PROBLEM_TOO_LARGE,
-                           "%" PRIu64
-                           " bytes; an update of this task has at most %zu",
-                           ex->content_length, most);
-            return refuse(ex, &why);
-        }
+    if (ex->content_length > most) {
+        pf_problem_set(&why, PF_PROBLEM_TOO_LARGE,
+                       "%" PRIu64
+                       " bytes; an update of this task has at most %zu",
+                       ex->content_length, most);
+        return refuse(ex, &why);
     }
     if (ex->content_length < PF_UPDATE_FIXED) {
         pf_problem_set(&why, PF_PROBLEM_LENGTH,
@@ -207,14 +205,86 @@ void pf_ingest_data(struct pf_exchange *ex, const void *p, size_t n)
                      &in->failed);
 }
 
+static enum pf_next move(struct pf_exchange *ex);
+
 static enum pf_next updated(struct pf_exchange *ex)
 {
+    if (ex->answer.kind == PF_ANSWER_MOVE)
+        return move(ex);
     if (ex->answer.kind != PF_ANSWER_ACK)
         return refuse(ex, &ex->answer.u.problem);
     /* Counted now: the extent is the round's already. Counted before, by an
      * upload that ran beside this one: these bytes are dead. */
     drop_extent(ex);
     return acknowledge(ex, &ex->answer.u.ack, ex->answer.again);
+}
+
+/* The bytes into another segment: what a round counts lies in its own. */
+static enum pocketfed_status carry(struct pf_ingest *in, struct pf_segment *to,
+                                   struct pf_error *err)
+{
+    struct pf_extent there;
+    enum pocketfed_status st;
+    const uint8_t *bytes;
+
+    st = pf_segment_map(in->segment, &in->extent, &bytes, err);
+    if (st != POCKETFED_OK)
+        return st;
+    st = pf_segment_reserve(to, (size_t)in->extent.length, &there, err);
+    if (st == POCKETFED_OK) {
+        st = pf_segment_write(to, there.offset, bytes,
+                              (size_t)in->extent.length, err);
+        if (st != POCKETFED_OK)
+            pf_segment_release(to, &there);
+    }
+    pf_segment_unmap(bytes, &in->extent);
+    if (st != POCKETFED_OK)
+        return st;
+    pf_segment_release(in->segment, &in->extent);
+    in->extent = there;
+    return POCKETFED_OK;
+}
+
+static enum pf_next submit_update(struct pf_exchange *ex)
+{
+    struct pf_event ev;
+
+    fill_event(ex, PF_EV_UPDATE, &ev);
+    ev.u.update.extent = ex->ingest.extent;
+    ev.u.update.admitted = ex->ingest.admitted;
+    /* pf_exchange_submit uses the place up or gives it back. */
+    ex->ingest.has_place = 0;
+    return pf_exchange_submit(ex, &ev, 1, updated);
+}
+
+/* Asynchronous rounds: the buffer that was open when the body began is full;
+ * the update goes to the one that is open now. */
+static enum pf_next move(struct pf_exchange *ex)
+{
+    struct pf_edge *e = ex->edge;
+    struct pf_ingest *in = &ex->ingest;
+    struct pf_problem why = {0};
+    struct pf_error err = {0};
+    struct pf_segment *to;
+
+    to =
+        pf_coordinator_segment(e->coordinator, ex->task, ex->answer.u.go.round);
+    if (!to || carry(in, to, &err) != POCKETFED_OK ||
+        pf_coordinator_reserve(e->coordinator) != POCKETFED_OK) {
+        if (err.status != POCKETFED_OK)
+            pf_log(e->log, PF_LOG_ERROR, "cannot move an update task=%s \"%s\"",
+                   ex->args.task, err.text);
+        pf_segment_unref(to);
+        pf_problem_set(&why, PF_PROBLEM_BUSY,
+                       "the next round was not ready for the update");
+        why.retry_after_ms = 1000;
+        return refuse(ex, &why);
+    }
+    in->has_place = 1;
+    pf_segment_unref(in->segment);
+    in->segment = to;
+    in->segment_round = ex->answer.u.go.round;
+    return submit_update(ex);
 }
 
 /* 1 when the frame may be counted. */
@@ -246,7 +316,6 @@ enum pf_next pf_ingest_end(struct pf_exchange *ex)
     struct pf_ingest *in = &ex->ingest;
     struct pf_problem why = {0};
     uint8_t digest[PF_DIGEST_LEN];
-    struct pf_event ev;
 
     atomic_fetch_add(&ex->task->bytes_up, in->received);
     pf_count(e->metrics, PF_COUNT_UPLOAD_BYTES, in->received);
@@ -269,11 +338,7 @@ enum pf_next pf_ingest_end(struct pf_exchange *ex)
                        "the body's SHA-256 is not the one that was signed");
         return refuse(ex, &why);
     }
-    fill_event(ex, PF_EV_UPDATE, &ev);
-    ev.u.update.extent = in->extent;
-    if (!admit(ex, &ev.u.update.admitted, &why))
+    if (!admit(ex, &in->admitted, &why))
         return refuse(ex, &why);
-    /* pf_exchange_submit uses the place up or gives it back. */
-    in->has_place = 0;
-    return pf_exchange_submit(ex, &ev, 1, updated);
+    return submit_update(ex);
 }

@@ -183,6 +183,8 @@ static int device_key(struct pf_exchange *ex, struct pf_key **key)
     }
     memcpy(ex->device.id, id, sizeof id);
     ex->device.ordinal = device.ordinal;
+    ex->updates = device.updates;
+    ex->last_round = device.last_round;
     return 1;
 }
 

@@ -173,18 +173,27 @@ static enum pf_next was_set(struct pf_exchange *ex)
 
 enum pf_next pf_route_admin_task_set(struct pf_exchange *ex)
 {
-    struct pf_task_set rq = {.state = PF_TASK_FINISHED};
+    static const enum pf_command commands[] = {
+        [PF_ORDER_RUNNING] = PF_CMD_RESUME,
+        [PF_ORDER_PAUSED] = PF_CMD_PAUSE,
+        [PF_ORDER_FINISHED] = PF_CMD_FINISH,
+    };
+    struct pf_task_set rq = {0};
 
     if (!pf_route_decode(ex, pf_task_set_fields, PF_JSON_REFUSE, &rq))
         return PF_NEXT_REPLY;
-    if (rq.state != PF_TASK_RUNNING && rq.state != PF_TASK_PAUSED)
+    if ((rq.state != PF_ORDER_NONE) + (rq.abort_round != 0) +
+            (rq.rollback != 0) !=
+        1)
         return pf_reply_refuse(ex, PF_PROBLEM_BAD_REQUEST,
-                               "state can be set to running or paused");
+                               "give one of state, abort_round and rollback");
     memset(&ex->job, 0, sizeof ex->job);
     ex->job.kind = PF_JOB_TASK_SET;
     ex->job.task = ex->task;
-    ex->job.u.command =
-        rq.state == PF_TASK_RUNNING ? PF_CMD_RESUME : PF_CMD_PAUSE;
+    ex->job.u.set.command = rq.state != PF_ORDER_NONE ? commands[rq.state]
+                            : rq.abort_round          ? PF_CMD_ABORT
+                                                      : PF_CMD_ROLLBACK;
+    ex->job.u.set.source = rq.rollback;
     return pf_exchange_run(ex, was_set);
 }
 

@@ -179,6 +179,10 @@ enum pf_next pf_route_checkin(struct pf_exchange *ex)
     memset(&ev, 0, sizeof ev);
     ev.kind = PF_EV_CHECKIN;
     ev.device = ex->device;
+    memcpy(ev.u.checkin.device_class, rq.device_class,
+           sizeof ev.u.checkin.device_class);
+    ev.u.checkin.updates = ex->updates;
+    ev.u.checkin.last_round = ex->last_round;
     return pf_exchange_submit(ex, &ev, 0, checked_in);
 }
 

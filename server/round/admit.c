@@ -168,7 +168,8 @@ enum pocketfed_status pf_admit(const struct pf_expected *want,
         st = check_numbers(want, &u.sections[0], codec, scratch, &a, why);
     if (st)
         return st;
-    a.examples = a.weight = u.examples;
+    a.examples = u.examples;
+    a.weight = want->plan->update.weight == PF_WEIGHT_UNIFORM ? 1 : u.examples;
     a.train_loss = pf_update_metric(&u, "train_loss", -1);
     if (!(a.train_loss >= 0 && a.train_loss <= MAX_LOSS))
         a.train_loss = -1;

@@ -61,7 +61,8 @@ struct pf_entry *pf_roster_find(const struct pf_roster *r,
 }
 
 struct pf_entry *pf_roster_add(struct pf_roster *r,
-                               const struct pf_device_ref *device)
+                               const struct pf_device_ref *device,
+                               int64_t at_ms)
 {
     uint32_t *slot = locate(r, device->id);
     struct pf_entry *e;
@@ -72,6 +73,7 @@ struct pf_entry *pf_roster_add(struct pf_roster *r,
     *slot = r->n;
     memset(e, 0, sizeof *e);
     e->device = *device;
+    e->at_ms = at_ms;
     e->state = PF_ENTRY_ASSIGNED;
     return e;
 }

@@ -19,10 +19,8 @@ enum pf_entry_state {
 struct pf_entry {
     struct pf_device_ref device;
     enum pf_entry_state state;
-    /* ACCEPTED */
-    uint8_t digest[32];
-    struct pf_extent extent;
-    uint64_t examples, weight;
+    int64_t at_ms;               /* assigned */
+    struct pf_accepted accepted; /* ACCEPTED */
 };
 
 struct pf_roster {
@@ -49,7 +47,8 @@ struct pf_entry *pf_roster_find(const struct pf_roster *r,
 /* The new entry, ASSIGNED. NULL when it is there already or there is no room.
  */
 struct pf_entry *pf_roster_add(struct pf_roster *r,
-                               const struct pf_device_ref *device);
+                               const struct pf_device_ref *device,
+                               int64_t at_ms);
 /* Devices that may still contribute or have done so. */
 static inline uint32_t pf_roster_live(const struct pf_roster *r)
 {

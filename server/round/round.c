@@ -13,32 +13,10 @@ const char *const pf_phase_names[] = {
     NULL,
 };
 
-struct pf_phase_row pf_round_row(const struct pf_round *r)
-{
-    const struct pf_task_round *t = &r->task->round;
-    const struct pf_roster *roster = &r->roster[0];
+/* ---- what both policies do ---------------------------------------------- */
 
-    switch (r->phase) {
-    case PF_PHASE_SELECTING:
-        return (struct pf_phase_row){&t->select, pf_roster_live(roster),
-                                     PF_REC_COLLECTING, "too few devices"};
-    case PF_PHASE_COLLECTING:
-        return (struct pf_phase_row){&t->collect, roster->n_accepted,
-                                     PF_REC_CLOSED, "too few updates"};
-    default:
-        return (struct pf_phase_row){0};
-    }
-}
-
-/* One event being handled. */
-struct step {
-    struct pf_round *r;
-    int64_t now_ms;
-    struct pf_step *out;
-};
-
-static struct pf_record *draft(struct step *s, enum pf_record_kind kind,
-                               uint64_t round)
+struct pf_record *pf_step_draft(struct pf_stepping *s, enum pf_record_kind kind,
+                                uint64_t round)
 {
     struct pf_record *rec = &s->out->record[s->out->n_records++];
 
@@ -49,8 +27,8 @@ static struct pf_record *draft(struct step *s, enum pf_record_kind kind,
     return rec;
 }
 
-static struct pf_effect *effect(struct step *s, enum pf_effect_kind kind,
-                                uint64_t round)
+struct pf_effect *pf_step_effect(struct pf_stepping *s,
+                                 enum pf_effect_kind kind, uint64_t round)
 {
     struct pf_effect *e = &s->out->effect[s->out->n_effects++];
 
@@ -62,39 +40,50 @@ static struct pf_effect *effect(struct step *s, enum pf_effect_kind kind,
 
 /* Applies what may leave the newest model to be measured, and asks for that:
  * a model published in its turn, or the last of a task that is finished. */
-static void apply_and_measure(struct step *s, const struct pf_record *rec)
+static void apply_and_measure(struct pf_stepping *s,
+                              const struct pf_record *rec)
 {
     struct pf_round *r = s->r;
     unsigned before = r->n_unmeasured;
 
     pf_round_apply(r, rec);
     if (r->n_unmeasured > before)
-        memcpy(effect(s, PF_EFFECT_EVALUATE, r->published_round)->u.model,
-               r->model, sizeof r->model);
+        memcpy(
+            pf_step_effect(s, PF_EFFECT_EVALUATE, r->published_round)->u.model,
+            r->model, sizeof r->model);
 }
 
-static void set_state(struct step *s, enum pf_task_state state,
+static void set_state(struct pf_stepping *s, enum pf_task_state state,
                       const char *reason)
 {
-    struct pf_record *rec = draft(s, PF_REC_STATE, s->r->round);
+    struct pf_record *rec = pf_step_draft(s, PF_REC_STATE, s->r->round);
 
     rec->u.state.state = (int)state;
     snprintf(rec->u.state.reason, sizeof rec->u.state.reason, "%s", reason);
     apply_and_measure(s, rec);
 }
 
-static void abandon(struct step *s, const char *reason)
+void pf_step_abandon(struct pf_stepping *s, uint64_t round, const char *reason)
 {
-    struct pf_record *rec = draft(s, PF_REC_ABANDONED, s->r->round);
+    struct pf_record *rec = pf_step_draft(s, PF_REC_ABANDONED, round);
 
     snprintf(rec->u.abandoned.reason, sizeof rec->u.abandoned.reason, "%s",
              reason);
     pf_round_apply(s->r, rec);
-    effect(s, PF_EFFECT_DROP, s->r->round);
+    pf_step_effect(s, PF_EFFECT_DROP, round);
 }
 
-/* Why the task is to stop now that a round has ended; NULL: it goes on. */
-static const char *stop_reason(const struct step *s)
+void pf_step_close(struct pf_stepping *s)
+{
+    uint64_t round = s->r->round;
+
+    pf_round_apply(s->r, pf_step_draft(s, PF_REC_CLOSED, round));
+    pf_step_effect(s, PF_EFFECT_FINISH, round)->u.divisor =
+        s->r->policy->divisor(s->r);
+}
+
+/* Why the task is to stop now; NULL: it goes on. */
+static const char *stop_reason(const struct pf_stepping *s)
 {
     const struct pf_task_stop *stop = &s->r->task->stop;
 
@@ -106,196 +95,128 @@ static const char *stop_reason(const struct step *s)
     return NULL;
 }
 
-static void open_next(struct step *s)
+void pf_step_stop(struct pf_stepping *s)
 {
     const char *reason = stop_reason(s);
+
+    if (!reason || s->r->state == PF_TASK_FINISHED)
+        return;
+    s->r->policy->give_up(s, "stopped");
+    set_state(s, PF_TASK_FINISHED, reason);
+}
+
+void pf_step_open(struct pf_stepping *s)
+{
     struct pf_record *rec;
 
-    if (reason) {
-        set_state(s, PF_TASK_FINISHED, reason);
+    pf_step_stop(s);
+    if (s->r->state == PF_TASK_FINISHED)
         return;
-    }
-    rec = draft(s, PF_REC_OPENED, s->r->round + 1);
+    rec = pf_step_draft(s, PF_REC_OPENED, s->r->round + 1);
     memcpy(rec->u.opened.base, s->r->model, sizeof rec->u.opened.base);
     pf_round_apply(s->r, rec);
 }
 
-enum verdict { WAIT, MET, TOO_FEW };
-
-static enum verdict judge(const struct pf_round *r,
-                          const struct pf_phase_row *row, int64_t now_ms)
+void pf_step_accept(struct pf_stepping *s, const struct pf_event *ev,
+                    const struct pf_accepted *a)
 {
-    const struct pf_window *w = row->window;
-    int64_t passed = now_ms - r->phase_ms;
-
-    if (row->count >= w->max ||
-        r->roster[0].n_accepted >= r->task->round.collect.max)
-        return MET;
-    if (row->count >= w->min && passed >= pf_task_ms(w->min_s))
-        return MET;
-    return passed >= pf_task_ms(w->max_s) ? TOO_FEW : WAIT;
-}
-
-/* Goes as far as counts and time allow. Ends, because every phase it can reach
- * waits for at least one update, one millisecond or one event. */
-static void settle(struct step *s)
-{
-    struct pf_round *r = s->r;
-
-    for (;;) {
-        struct pf_phase_row row = pf_round_row(r);
-        enum verdict v;
-
-        if (r->state == PF_TASK_RUNNING &&
-            (r->phase == PF_PHASE_IDLE ||
-             (r->phase == PF_PHASE_BACKOFF && s->now_ms >= r->backoff_ms))) {
-            open_next(s);
-            continue;
-        }
-        v = row.window ? judge(r, &row, s->now_ms) : WAIT;
-        if (v == WAIT)
-            return;
-        if (v == TOO_FEW) {
-            abandon(s, row.too_few);
-            continue;
-        }
-        pf_round_apply(r, draft(s, row.met, r->round));
-        if (row.met == PF_REC_CLOSED)
-            effect(s, PF_EFFECT_FINISH, r->round);
-    }
-}
-
-/* A place for one more: while selecting, and later for those who gave theirs
- * back when too few are left to close the round. */
-static int has_room(const struct pf_round *r)
-{
-    const struct pf_task_round *t = &r->task->round;
-    const struct pf_roster *roster = &r->roster[0];
-    uint32_t live = pf_roster_live(roster);
-
-    if (r->state != PF_TASK_RUNNING || roster->n == roster->cap ||
-        live >= t->select.max)
-        return 0;
-    return r->phase == PF_PHASE_SELECTING ||
-           (r->phase == PF_PHASE_COLLECTING && live < t->collect.min);
-}
-
-static void checkin(struct step *s, const struct pf_event *ev,
-                    struct pf_answer *a)
-{
-    struct pf_round *r = s->r;
-    const struct pf_entry *e = pf_roster_find(&r->roster[0], ev->device.id);
-    struct pf_record *rec;
-
-    a->kind = PF_ANSWER_CHECKIN;
-    memcpy(a->u.checkin.task, r->task->name, sizeof a->u.checkin.task);
-    memcpy(a->u.checkin.device, ev->device.id, PF_DEVICE_LEN);
-    if (!e && has_room(r)) {
-        rec = draft(s, PF_REC_ASSIGNED, r->round);
-        rec->device = ev->device;
-        pf_round_apply(r, rec);
-        pf_answer_assignment(r, ev, a);
-        return;
-    }
-    if (e && e->state == PF_ENTRY_ASSIGNED && pf_round_is_open(r)) {
-        pf_answer_assignment(r, ev, a);
-        return;
-    }
-    pf_answer_wait(r, ev, e, a);
-}
-
-static void update(struct step *s, const struct pf_event *ev,
-                   struct pf_answer *a)
-{
-    struct pf_round *r = s->r;
-    struct pf_record *rec;
+    uint64_t round = s->r->round;
+    struct pf_record *rec = pf_step_draft(s, PF_REC_ACCEPTED, round);
     struct pf_effect *fold;
 
-    pf_answer_offer(r, ev, a);
-    if (a->kind != PF_ANSWER_GO)
-        return;
-    rec = draft(s, PF_REC_ACCEPTED, r->round);
     rec->device = ev->device;
-    memcpy(rec->u.accepted.digest, ev->u.update.digest,
-           sizeof rec->u.accepted.digest);
-    rec->u.accepted.extent = ev->u.update.extent;
-    rec->u.accepted.admitted = ev->u.update.admitted;
-    pf_round_apply(r, rec);
-    pf_answer_acknowledge(r, &r->roster[0],
-                          pf_roster_find(&r->roster[0], ev->device.id), a);
-    fold = effect(s, PF_EFFECT_FOLD, r->round);
+    rec->u.accepted = *a;
+    pf_round_apply(s->r, rec);
+    fold = pf_step_effect(s, PF_EFFECT_FOLD, round);
     fold->u.fold.device = ev->device;
-    memcpy(fold->u.fold.digest, ev->u.update.digest,
-           sizeof fold->u.fold.digest);
-    fold->u.fold.extent = ev->u.update.extent;
-    fold->u.fold.weight = ev->u.update.admitted.weight;
+    memcpy(fold->u.fold.digest, a->digest, sizeof fold->u.fold.digest);
+    fold->u.fold.extent = a->extent;
+    fold->u.fold.weight = a->admitted.weight;
+    fold->u.fold.factor = pf_staleness_factor(a->staleness);
 }
 
-static void failure(struct step *s, const struct pf_event *ev,
-                    struct pf_answer *a)
+static int class_fits(const struct pf_task_device *d, const char *name)
 {
-    struct pf_round *r = s->r;
-    const struct pf_entry *e = NULL;
-    struct pf_record *rec;
+    size_t i;
 
-    a->kind = PF_ANSWER_DONE;
-    if (ev->round == r->round && r->round != 0)
-        e = pf_roster_find(&r->roster[0], ev->device.id);
-    if (e && e->state != PF_ENTRY_ASSIGNED)
-        return; /* said before, or it has contributed after all */
-    if (ev->round != 0 && ev->round <= r->round &&
-        !(ev->round == r->round && pf_round_is_open(r))) {
-        pf_answer_refuse(a, PF_PROBLEM_ROUND_CLOSED, ev->round);
-        return;
-    }
-    if (!e) {
-        pf_answer_refuse(a, PF_PROBLEM_NOT_ASSIGNED, ev->round);
-        return;
-    }
-    rec = draft(s, PF_REC_FAILED, r->round);
+    for (i = 0; i < d->n_classes; i++)
+        if (strcmp(d->classes[i], name) == 0)
+            return 1;
+    return d->n_classes == 0;
+}
+
+int pf_step_eligible(const struct pf_stepping *s, const struct pf_event *ev,
+                     struct pf_answer *a)
+{
+    const struct pf_task_device *d = &s->r->task->device;
+    uint64_t last = ev->u.checkin.last_round;
+    enum pf_wait_reason why = pf_wait_for_task(s->r);
+
+    if (why == PF_WAIT_NONE && !class_fits(d, ev->u.checkin.device_class))
+        why = PF_WAIT_NOT_ELIGIBLE;
+    if (why == PF_WAIT_NONE && d->max_updates != 0 &&
+        ev->u.checkin.updates >= d->max_updates)
+        why = PF_WAIT_DONE;
+    if (why == PF_WAIT_NONE && last != 0 &&
+        s->r->round - last <= d->rest_rounds)
+        why = PF_WAIT_RESTING;
+    if (why == PF_WAIT_NONE)
+        return 1;
+    pf_answer_wait(s->r, ev, why, a);
+    return 0;
+}
+
+void pf_step_assign(struct pf_stepping *s, const struct pf_event *ev)
+{
+    struct pf_record *rec = pf_step_draft(s, PF_REC_ASSIGNED, s->r->round);
+
     rec->device = ev->device;
-    rec->u.failure = ev->u.failure;
-    pf_round_apply(r, rec);
+    memcpy(rec->u.assigned.device_class, ev->u.checkin.device_class,
+           sizeof rec->u.assigned.device_class);
+    pf_round_apply(s->r, rec);
 }
 
-static void finished(struct step *s, const struct pf_event *ev)
+/* ---- events ---------------------------------------------------------------
+ */
+
+static void finished(struct pf_stepping *s, const struct pf_event *ev)
 {
     struct pf_round *r = s->r;
+    const struct pf_totals *t;
     struct pf_record *rec;
-    const char *reason;
 
-    if (r->phase != PF_PHASE_CLOSING || ev->round != r->round) {
+    if (ev->round == 0 || r->policy->closing(r) != ev->round) {
         if (ev->round > r->published_round) /* of a round given up meanwhile */
-            memcpy(effect(s, PF_EFFECT_DISCARD, ev->round)->u.model,
+            memcpy(pf_step_effect(s, PF_EFFECT_DISCARD, ev->round)->u.model,
                    ev->u.finished.model, sizeof ev->u.finished.model);
         return;
     }
-    rec = draft(s, PF_REC_PUBLISHED, r->round);
+    t = &r->totals[pf_round_index(r, ev->round)];
+    rec = pf_step_draft(s, PF_REC_PUBLISHED, ev->round);
     memcpy(rec->u.published.model, ev->u.finished.model, 32);
     memcpy(rec->u.published.state, ev->u.finished.state, 32);
-    rec->u.published.accepted = r->roster[0].n_accepted;
-    rec->u.published.weight = r->weight;
-    rec->u.published.saturated = r->saturated;
-    rec->u.published.train_loss = pf_round_train_loss(r);
+    rec->u.published.accepted = t->accepted;
+    rec->u.published.weight = t->weight;
+    rec->u.published.saturated = t->saturated;
+    rec->u.published.divisor = r->policy->divisor(r);
+    rec->u.published.train_loss = pf_totals_loss(t);
     apply_and_measure(s, rec);
-    reason = stop_reason(s); /* also when paused meanwhile */
-    if (reason)
-        set_state(s, PF_TASK_FINISHED, reason);
-    effect(s, PF_EFFECT_DROP, ev->round);
+    pf_step_stop(s); /* also when paused meanwhile */
+    pf_step_effect(s, PF_EFFECT_DROP, ev->round);
 }
 
-static void finish_failed(struct step *s, const struct pf_event *ev)
+static void finish_failed(struct pf_stepping *s, const struct pf_event *ev)
 {
     char reason[48];
 
-    if (s->r->phase != PF_PHASE_CLOSING || ev->round != s->r->round)
+    if (ev->round == 0 || s->r->policy->closing(s->r) != ev->round)
         return;
     snprintf(reason, sizeof reason, "no model made: %s",
              pocketfed_status_name((enum pocketfed_status)ev->u.failure));
-    abandon(s, reason);
+    pf_step_abandon(s, ev->round, reason);
 }
 
-static void evaluated(struct step *s, const struct pf_event *ev)
+static void evaluated(struct pf_stepping *s, const struct pf_event *ev)
 {
     struct pf_round *r = s->r;
     struct pf_record *rec;
@@ -303,7 +224,7 @@ static void evaluated(struct step *s, const struct pf_event *ev)
 
     if (!pf_round_unmeasured(r, ev->round))
         return;
-    rec = draft(s, PF_REC_EVALUATED, ev->round);
+    rec = pf_step_draft(s, PF_REC_EVALUATED, ev->round);
     rec->u.evaluated.loss =
         isfinite(ev->u.evaluated.loss) ? ev->u.evaluated.loss : -1;
     rec->u.evaluated.accuracy =
@@ -313,12 +234,41 @@ static void evaluated(struct step *s, const struct pf_event *ev)
         !(ev->u.evaluated.accuracy >= wanted) ||
         r->published < r->task->stop.min_rounds)
         return;
-    if (pf_round_is_open(r) || r->phase == PF_PHASE_CLOSING)
-        abandon(s, "stopped");
+    r->policy->give_up(s, "stopped");
     set_state(s, PF_TASK_FINISHED, "accuracy");
 }
 
-static void command(struct step *s, const struct pf_event *ev,
+/* An earlier model under a new number: history only grows. */
+static void roll_back(struct pf_stepping *s, const struct pf_event *ev,
+                      struct pf_answer *a)
+{
+    struct pf_round *r = s->r;
+    struct pf_record *rec;
+
+    if (ev->u.rollback.source == 0 ||
+        ev->u.rollback.source >= r->published_round) {
+        a->kind = PF_ANSWER_PROBLEM;
+        pf_problem_set(&a->u.problem, PF_PROBLEM_STATE,
+                       "round %llu has no earlier model than the newest, of "
+                       "round %llu",
+                       (unsigned long long)ev->u.rollback.source,
+                       (unsigned long long)r->published_round);
+        return;
+    }
+    r->policy->give_up(s, "rolled back");
+    rec = pf_step_draft(s, PF_REC_OPENED, r->round + 1);
+    memcpy(rec->u.opened.base, r->model, sizeof rec->u.opened.base);
+    pf_round_apply(r, rec);
+    rec = pf_step_draft(s, PF_REC_PUBLISHED, r->round);
+    memcpy(rec->u.published.model, ev->u.rollback.model, 32);
+    memcpy(rec->u.published.state, ev->u.rollback.state, 32);
+    rec->u.published.source = ev->u.rollback.source;
+    rec->u.published.train_loss = -1;
+    apply_and_measure(s, rec);
+    pf_step_effect(s, PF_EFFECT_DROP, r->round);
+}
+
+static void command(struct pf_stepping *s, const struct pf_event *ev,
                     struct pf_answer *a)
 {
     struct pf_round *r = s->r;
@@ -341,28 +291,89 @@ static void command(struct step *s, const struct pf_event *ev,
         if (r->state == PF_TASK_PAUSED)
             set_state(s, PF_TASK_RUNNING, "");
         break;
+    case PF_CMD_ABORT:
+        if (!r->policy->give_up(s, "by the operator")) {
+            a->kind = PF_ANSWER_PROBLEM;
+            pf_problem_set(&a->u.problem, PF_PROBLEM_STATE,
+                           "no round is under way");
+        }
+        break;
+    case PF_CMD_ROLLBACK:
+        roll_back(s, ev, a);
+        break;
+    case PF_CMD_FINISH:
+        r->policy->give_up(s, "by the operator");
+        set_state(s, PF_TASK_FINISHED, "by the operator");
+        break;
     }
 }
 
 /* What was under way when the process ended. */
-static void resume(struct step *s)
+static void resume(struct pf_stepping *s)
 {
     const struct pf_round *r = s->r;
+    uint64_t closing = r->policy->closing(r);
     struct pf_effect *e;
     unsigned i;
 
-    if (r->phase == PF_PHASE_CLOSING)
-        effect(s, PF_EFFECT_FINISH, r->round);
+    if (closing != 0)
+        pf_step_effect(s, PF_EFFECT_FINISH, closing)->u.divisor =
+            r->policy->divisor(r);
     for (i = 0; i < r->n_unmeasured; i++) {
-        e = effect(s, PF_EFFECT_EVALUATE, r->unmeasured[i].round);
+        e = pf_step_effect(s, PF_EFFECT_EVALUATE, r->unmeasured[i].round);
         memcpy(e->u.model, r->unmeasured[i].model, sizeof e->u.model);
+    }
+}
+
+static void checkin(struct pf_stepping *s, const struct pf_event *ev,
+                    struct pf_answer *a)
+{
+    a->kind = PF_ANSWER_CHECKIN;
+    memcpy(a->u.checkin.task, s->r->task->name, sizeof a->u.checkin.task);
+    memcpy(a->u.checkin.device, ev->device.id, PF_DEVICE_LEN);
+    s->r->policy->checkin(s, ev, a);
+}
+
+static void handle(struct pf_stepping *s, const struct pf_event *ev,
+                   struct pf_answer *a)
+{
+    const struct pf_policy *policy = s->r->policy;
+
+    switch (ev->kind) {
+    case PF_EV_TICK:
+    case PF_EV_RESUME:
+        break;
+    case PF_EV_CHECKIN:
+        checkin(s, ev, a);
+        break;
+    case PF_EV_OFFER:
+        policy->offer(s->r, ev, a);
+        break;
+    case PF_EV_UPDATE:
+        policy->update(s, ev, a);
+        break;
+    case PF_EV_FAILURE:
+        policy->failure(s, ev, a);
+        break;
+    case PF_EV_FINISHED:
+        finished(s, ev);
+        break;
+    case PF_EV_FINISH_FAILED:
+        finish_failed(s, ev);
+        break;
+    case PF_EV_EVALUATED:
+        evaluated(s, ev);
+        break;
+    case PF_EV_COMMAND:
+        command(s, ev, a);
+        break;
     }
 }
 
 void pf_round_step(struct pf_round *r, const struct pf_event *ev,
                    struct pf_step *out)
 {
-    struct step s = {r, ev->now_ms, out};
+    struct pf_stepping s = {r, ev->now_ms, out};
     struct pf_effect *reply;
     struct pf_answer a;
 
@@ -373,40 +384,12 @@ void pf_round_step(struct pf_round *r, const struct pf_event *ev,
     }
     memset(&a, 0, sizeof a);
     a.kind = PF_ANSWER_DONE;
-    settle(&s); /* the event comes after all that time has brought */
-    switch (ev->kind) {
-    case PF_EV_TICK:
-    case PF_EV_RESUME:
-        break;
-    case PF_EV_CHECKIN:
-        checkin(&s, ev, &a);
-        break;
-    case PF_EV_OFFER:
-        pf_answer_offer(r, ev, &a);
-        break;
-    case PF_EV_UPDATE:
-        update(&s, ev, &a);
-        break;
-    case PF_EV_FAILURE:
-        failure(&s, ev, &a);
-        break;
-    case PF_EV_FINISHED:
-        finished(&s, ev);
-        break;
-    case PF_EV_FINISH_FAILED:
-        finish_failed(&s, ev);
-        break;
-    case PF_EV_EVALUATED:
-        evaluated(&s, ev);
-        break;
-    case PF_EV_COMMAND:
-        command(&s, ev, &a);
-        break;
-    }
+    r->policy->settle(&s); /* the event comes after all that time has brought */
+    handle(&s, ev, &a);
     if (ev->reply_to != 0) {
-        reply = effect(&s, PF_EFFECT_ANSWER, ev->round);
+        reply = pf_step_effect(&s, PF_EFFECT_ANSWER, ev->round);
         reply->reply_to = ev->reply_to;
         reply->u.answer = a;
     }
-    settle(&s);
+    r->policy->settle(&s);
 }

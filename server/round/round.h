@@ -8,13 +8,21 @@
  * caller makes the records durable first and performs the effects afterwards.
  * Daemon, simulator and unit tests drive these very functions.
  *
- * Phases of a round:
+ * Two policies, one table (round_inside.h):
+ *
+ * sync: a round ends before the next begins.
  *   SELECTING --select window--> COLLECTING --collect window--> CLOSING
  *   CLOSING --FINISHED--> published, and the next round opens
  *   SELECTING/COLLECTING --max_s with too few--> abandoned --> BACKOFF
  *   BACKOFF --time--> the next round opens on the same base
  * IDLE: no round (before START, paused between rounds, or finished).  Updates
  * are accepted while SELECTING too: a fast device need not wait for the cohort.
+ *
+ * async (FedBuff, Nguyen et al. 2022): a round is a buffer, always COLLECTING.
+ * When it is full it closes and the next opens at once; its model is made
+ * meanwhile.  A device trains from the newest model under a lease; its update
+ * goes to the buffer that is open when it arrives, discounted by staleness s,
+ * the models that came between: factor 1/sqrt(1 + s).
  */
 #ifndef PF_ROUND_H
 #define PF_ROUND_H
@@ -51,8 +59,18 @@ enum pf_event_kind {
 
 /* START opens round 1; it changes nothing when any record exists, so it may
  * be given after every load. PAUSE lets the open round go on to its end and
- * assigns nobody else; RESUME opens the next round. */
-enum pf_command { PF_CMD_START, PF_CMD_PAUSE, PF_CMD_RESUME };
+ * assigns nobody else; RESUME opens the next round. ABORT abandons what is open
+ * or closing; the next round follows as after any abandoned one. ROLLBACK does
+ * the same and publishes an earlier round's model and state under a new, higher
+ * number. FINISH ends the task. */
+enum pf_command {
+    PF_CMD_START,
+    PF_CMD_PAUSE,
+    PF_CMD_RESUME,
+    PF_CMD_ABORT,
+    PF_CMD_ROLLBACK,
+    PF_CMD_FINISH,
+};
 
 struct pf_device_ref {
     uint8_t id[PF_DEVICE_LEN];
@@ -79,9 +97,16 @@ struct pf_event {
     uint64_t round;              /* OFFER UPDATE FAILURE FINISHED
                                     FINISH_FAILED EVALUATED */
     union {
+        struct { /* CHECKIN: what the engine does not keep itself */
+            char device_class[PF_CLASS_MAX + 1];
+            uint64_t updates, last_round; /* this device's, accepted so far */
+            uint64_t population;          /* devices that may come */
+            uint32_t load;                /* of the server, per mille */
+        } checkin;
         struct { /* OFFER, UPDATE */
             uint8_t digest[32];
             struct pf_extent extent;     /* UPDATE; length in both */
+            uint64_t segment;            /* UPDATE: the round of GO or MOVE */
             struct pf_admitted admitted; /* UPDATE */
         } update;
         struct {
@@ -90,10 +115,26 @@ struct pf_event {
         struct {
             double loss, accuracy;
         } evaluated;
-        enum pf_command command;
+        struct {
+            enum pf_command command;
+            struct { /* ROLLBACK: a published round and what it published */
+                uint64_t source;
+                uint8_t model[32], state[32];
+            } rollback;
+        };
         int failure; /* FAILURE: enum pf_failure_code; FINISH_FAILED: enum
                         pocketfed_status, which becomes the reason */
     } u;
+};
+
+/* An update that counts: all that was decided when it was let in. */
+struct pf_accepted {
+    uint64_t assigned; /* the round that names it; sync: the record's own */
+    uint8_t base[32];  /* the model it was trained from */
+    uint8_t digest[32];
+    struct pf_extent extent; /* in the segment of the record's round */
+    struct pf_admitted admitted;
+    uint32_t staleness; /* models between its base and this buffer's */
 };
 
 enum pf_record_kind {
@@ -112,22 +153,23 @@ enum pf_record_kind {
 struct pf_record {
     enum pf_record_kind kind;
     int64_t at_ms;
-    uint64_t round;
+    uint64_t round;              /* async: the buffer */
     struct pf_device_ref device; /* ASSIGNED ACCEPTED FAILED */
     union {
         struct {
             uint8_t base[32];
         } opened;
         struct {
-            uint8_t digest[32];
-            struct pf_extent extent;
-            struct pf_admitted admitted;
-        } accepted;
+            char device_class[PF_CLASS_MAX + 1];
+        } assigned;
+        struct pf_accepted accepted;
         int failure;
         struct {
             uint8_t model[32], state[32];
             uint64_t accepted, weight, saturated;
+            double divisor; /* of the mean; 0: the weight */
             double train_loss;
+            uint64_t source; /* a rollback's; 0: the updates' model */
         } published;
         struct {
             char reason[48];
@@ -143,7 +185,9 @@ struct pf_record {
 };
 
 enum pf_answer_kind {
-    PF_ANSWER_GO,      /* OFFER: send the body */
+    PF_ANSWER_GO,      /* OFFER: send the body, go filled */
+    PF_ANSWER_MOVE,    /* UPDATE: another buffer is open: put the bytes into the
+                          segment of go.round and ask again */
     PF_ANSWER_CHECKIN, /* reply filled */
     PF_ANSWER_ACK,     /* ack filled; `again` when it was given before */
     PF_ANSWER_DONE,    /* FAILURE noted, COMMAND done */
@@ -154,6 +198,10 @@ struct pf_answer {
     enum pf_answer_kind kind;
     int again;
     union {
+        struct {
+            uint64_t round;   /* whose segment takes the body */
+            uint8_t base[32]; /* what the frame must say */
+        } go;
         struct pf_checkin_reply checkin;
         struct pf_ack ack;
         struct pf_problem problem;
@@ -179,13 +227,15 @@ struct pf_effect {
             uint8_t digest[32]; /* of the extent's bytes */
             struct pf_extent extent;
             uint64_t weight;
+            double factor; /* of each coordinate, before rounding; (0, 1] */
         } fold;
+        double divisor;    /* FINISH: of the mean; 0: the weight */
         uint8_t model[32]; /* EVALUATE DISCARD */
     } u;
 };
 
-#define PF_STEP_RECORDS 6
-#define PF_STEP_EFFECTS 6
+#define PF_STEP_RECORDS 12
+#define PF_STEP_EFFECTS 12
 struct pf_step {
     struct pf_record record[PF_STEP_RECORDS];
     unsigned n_records;
@@ -215,6 +265,17 @@ void pf_round_folds(const struct pf_round *r,
                     void (*visit)(void *ctx, uint64_t round,
                                   const struct pf_effect *fold),
                     void *ctx);
+
+/* Each update that counts in a round that is open, closing or ended in the last
+ * step, in the order of its records. */
+void pf_round_accepted(const struct pf_round *r, uint64_t round,
+                       void (*visit)(void *ctx,
+                                     const struct pf_device_ref *device,
+                                     const struct pf_accepted *a),
+                       void *ctx);
+
+/* 1/sqrt(1 + s): what an update of staleness s counts (FedBuff). */
+double pf_staleness_factor(uint32_t staleness);
 
 /* Views for the status answers (devices, bytes are the caller's to fill). */
 void pf_round_task_status(const struct pf_round *r, int64_t now_ms,

@@ -1,6 +1,7 @@
 #include "round_inside.h"
 
 #include <string.h>
+#include "pace.h"
 #include "rng.h"
 
 void pf_answer_refuse(struct pf_answer *a, enum pf_problem_id id,
@@ -29,102 +30,105 @@ void pf_answer_refuse(struct pf_answer *a, enum pf_problem_id id,
     }
 }
 
-void pf_answer_assignment(const struct pf_round *r, const struct pf_event *ev,
-                          struct pf_answer *a)
+void pf_answer_go(struct pf_answer *a, enum pf_answer_kind kind, uint64_t round,
+                  const uint8_t base[32])
 {
-    const struct pf_task_round *t = &r->task->round;
-    struct pf_checkin_reply *c = &a->u.checkin;
-    struct pf_rng rng;
-    int64_t end = r->phase_ms + pf_task_ms(t->collect.max_s);
-
-    if (r->phase == PF_PHASE_SELECTING)
-        end += pf_task_ms(t->select.max_s);
-    rng = pf_rng_make(r->task->seed, ev->device.ordinal, (uint32_t)r->round,
-                      PF_RNG_ASSIGNMENT);
-    c->kind = PF_CHECKIN_TRAIN;
-    c->round = r->round;
-    memcpy(c->base, r->roster[0].base, sizeof c->base);
-    memcpy(c->plan, r->plan, sizeof c->plan);
-    c->seed = pf_rng_u64(&rng, 0);
-    c->lease_ms = end > ev->now_ms ? end - ev->now_ms : 1;
+    a->kind = kind;
+    a->u.go.round = round;
+    memcpy(a->u.go.base, base, sizeof a->u.go.base);
 }
 
-/* Why a device without an assignment has to wait. */
-static enum pf_wait_reason wait_reason(const struct pf_round *r,
-                                       const struct pf_entry *e)
+void pf_answer_assignment(const struct pf_round *r, const struct pf_event *ev,
+                          uint64_t round, const uint8_t base[32],
+                          int64_t until_ms, struct pf_answer *a)
+{
+    struct pf_checkin_reply *c = &a->u.checkin;
+    struct pf_rng rng = pf_rng_make(r->task->seed, ev->device.ordinal,
+                                    (uint32_t)round, PF_RNG_ASSIGNMENT);
+
+    c->kind = PF_CHECKIN_TRAIN;
+    c->round = round;
+    memcpy(c->base, base, sizeof c->base);
+    memcpy(c->plan, r->plan, sizeof c->plan);
+    c->seed = pf_rng_u64(&rng, 0);
+    c->lease_ms = until_ms > ev->now_ms ? until_ms - ev->now_ms : 1;
+}
+
+enum pf_wait_reason pf_wait_for_task(const struct pf_round *r)
 {
     if (r->state == PF_TASK_FINISHED)
         return PF_WAIT_FINISHED;
-    if (e && e->state == PF_ENTRY_ACCEPTED && pf_round_is_open(r))
-        return PF_WAIT_CONTRIBUTED;
     if (r->state == PF_TASK_PAUSED)
         return PF_WAIT_PAUSED;
     if (r->phase == PF_PHASE_CLOSING)
         return PF_WAIT_PUBLISHING;
-    return r->phase == PF_PHASE_BACKOFF ? PF_WAIT_BACKOFF : PF_WAIT_ROUND_FULL;
+    return r->phase == PF_PHASE_BACKOFF ? PF_WAIT_BACKOFF : PF_WAIT_NONE;
+}
+
+/* Never before its round is over, however few devices there are. */
+static int64_t rest_ms(const struct pf_round *r, const struct pf_event *ev)
+{
+    uint64_t rounds =
+        r->task->device.rest_rounds + 1 - (r->round - ev->u.checkin.last_round);
+
+    return rounds < 1000 ? (int64_t)(rounds - 1) * r->lasting_ms
+                         : PF_PACE_MOST_MS;
 }
 
 void pf_answer_wait(const struct pf_round *r, const struct pf_event *ev,
-                    const struct pf_entry *e, struct pf_answer *a)
+                    enum pf_wait_reason reason, struct pf_answer *a)
 {
+    const struct pf_task_round *t = &r->task->round;
     struct pf_checkin_reply *c = &a->u.checkin;
-    int64_t min_ms = pf_task_ms(r->task->round.poll_min_s);
-    int64_t max_ms = pf_task_ms(r->task->round.poll_max_s);
-    enum pf_wait_reason reason = wait_reason(r, e);
+    struct pf_pace pace = {
+        .population = ev->u.checkin.population,
+        .goal = t->select.max,
+        .round_ms = r->lasting_ms,
+        .load = ev->u.checkin.load,
+        .least_ms = pf_task_ms(t->poll_min_s),
+        .most_ms = pf_task_ms(t->poll_max_s),
+        .per_s = t->checkins_per_s,
+    };
+    int64_t later = 0;
 
-    if (reason == PF_WAIT_PUBLISHING) {
-        max_ms = min_ms;
-        min_ms /= 2;
+    if (reason == PF_WAIT_PUBLISHING) { /* a moment; few are told so */
+        pace.most_ms = pace.least_ms;
+        pace.least_ms /= 2;
     } else if (reason == PF_WAIT_BACKOFF) {
-        min_ms = r->backoff_ms - ev->now_ms;
-        max_ms += min_ms;
+        later = r->backoff_ms - ev->now_ms;
+    } else if (reason == PF_WAIT_RESTING) {
+        later = rest_ms(r, ev);
+    } else if (reason == PF_WAIT_DONE || reason == PF_WAIT_NOT_ELIGIBLE) {
+        later = PF_PACE_MOST_MS / 2;
     } else if (reason == PF_WAIT_FINISHED) {
         memcpy(c->final_model, r->model, sizeof c->final_model);
     }
     c->kind = PF_CHECKIN_WAIT;
     c->reason = (int)reason;
-    c->min_ms = min_ms;
-    c->max_ms = max_ms;
+    pf_pace(&pace, &c->min_ms, &c->max_ms);
+    if (reason == PF_WAIT_BACKOFF)
+        c->max_ms += later;
+    else if (later > 0)
+        c->max_ms = later + (c->max_ms - c->min_ms);
+    if (later > 0)
+        c->min_ms = later;
 }
 
 void pf_answer_acknowledge(const struct pf_round *r,
-                           const struct pf_roster *roster,
-                           const struct pf_entry *e, struct pf_answer *a)
+                           const struct pf_device_ref *device, uint64_t counted,
+                           const struct pf_accepted *accepted,
+                           struct pf_answer *a)
 {
     struct pf_ack *ack = &a->u.ack;
 
     a->kind = PF_ANSWER_ACK;
     memcpy(ack->task, r->task->name, sizeof ack->task);
-    memcpy(ack->device, e->device.id, sizeof ack->device);
-    ack->round = roster->round;
-    memcpy(ack->base, roster->base, sizeof ack->base);
+    memcpy(ack->device, device->id, sizeof ack->device);
+    ack->round = accepted->assigned;
+    ack->counted = counted;
+    memcpy(ack->base, accepted->base, sizeof ack->base);
     memcpy(ack->plan, r->plan, sizeof ack->plan);
-    memcpy(ack->digest, e->digest, sizeof ack->digest);
-    ack->examples = e->examples;
-    ack->weight = e->weight;
-}
-
-void pf_answer_offer(const struct pf_round *r, const struct pf_event *ev,
-                     struct pf_answer *a)
-{
-    int open = pf_round_is_open(r) && ev->round == r->round;
-    const struct pf_entry *e = NULL;
-    int i;
-
-    a->kind = PF_ANSWER_GO;
-    for (i = 0; i < 2 && !e; i++)
-        if (ev->round != 0 && r->roster[i].round == ev->round)
-            e = pf_roster_find(&r->roster[i], ev->device.id);
-    if (e && e->state == PF_ENTRY_ACCEPTED) {
-        if (memcmp(e->digest, ev->u.update.digest, sizeof e->digest) != 0) {
-            pf_answer_refuse(a, PF_PROBLEM_ALREADY_DIFFERENT, ev->round);
-            return;
-        }
-        pf_answer_acknowledge(r, &r->roster[i - 1], e, a);
-        a->again = 1;
-    } else if (!open && ev->round != 0 && ev->round <= r->round) {
-        pf_answer_refuse(a, PF_PROBLEM_ROUND_CLOSED, ev->round);
-    } else if (!e || e->state != PF_ENTRY_ASSIGNED) {
-        pf_answer_refuse(a, PF_PROBLEM_NOT_ASSIGNED, ev->round);
-    }
+    memcpy(ack->digest, accepted->digest, sizeof ack->digest);
+    ack->examples = accepted->admitted.examples;
+    ack->weight = accepted->admitted.weight;
 }

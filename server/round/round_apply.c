@@ -3,100 +3,77 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BACKOFF_MAX_MS 3600000
-
 enum pocketfed_status pf_round_create(const struct pf_task *task,
                                       const uint8_t plan[32],
                                       const uint8_t initial_model[32],
                                       struct pf_round **out)
 {
-    enum pocketfed_status st = POCKETFED_NO_MEMORY;
+    static const struct pf_policy *const policies[] = {
+        [PF_POLICY_SYNC] = &pf_policy_sync,
+        [PF_POLICY_ASYNC] = &pf_policy_async,
+    };
     uint32_t max = task->round.select.max;
+    enum pocketfed_status st;
     struct pf_round *r;
-    int i;
 
     if (max == 0 || max > PF_ROSTER_MAX / 2)
         return POCKETFED_INVALID;
     r = calloc(1, sizeof *r);
     if (!r)
-        goto out;
+        return POCKETFED_NO_MEMORY;
     r->task = task;
+    r->policy = policies[task->round.policy];
     memcpy(r->plan, plan, sizeof r->plan);
     memcpy(r->model, initial_model, sizeof r->model);
     r->state = PF_TASK_PAUSED;
     r->test_loss = r->test_accuracy = -1;
-    for (i = 0; i < 2; i++) {
-        st = pf_roster_init(&r->roster[i], 2 * max); /* failed ones replaced */
-        if (st)
-            goto out;
+    st = r->policy->init(r);
+    if (st) {
+        pf_round_free(r);
+        return st;
     }
     *out = r;
-    r = NULL;
-out:
-    pf_round_free(r);
-    return st;
+    return POCKETFED_OK;
 }
 
 void pf_round_free(struct pf_round *r)
 {
     if (!r)
         return;
-    pf_roster_free(&r->roster[0]);
-    pf_roster_free(&r->roster[1]);
+    r->policy->free(r);
     free(r);
 }
 
-static void set_phase(struct pf_round *r, enum pf_phase phase, int64_t at_ms)
+void pf_totals_add(struct pf_totals *t, const struct pf_admitted *a)
 {
-    r->phase = phase;
-    r->phase_ms = at_ms;
+    t->accepted++;
+    t->weight += a->weight;
+    t->saturated += a->saturated;
+    if (a->train_loss >= 0) {
+        t->loss_sum += a->train_loss * (double)a->examples;
+        t->loss_examples += a->examples;
+    }
+}
+
+int pf_round_index(const struct pf_round *r, uint64_t round)
+{
+    int i;
+
+    for (i = 0; i < 2; i++)
+        if (round != 0 &&
+            (r->roster[i].round == round || r->buffer[i].round == round))
+            return i;
+    return -1;
 }
 
 static void apply_opened(struct pf_round *r, const struct pf_record *rec)
 {
-    struct pf_roster newest = r->roster[1];
-
-    r->roster[1] = r->roster[0];
-    r->roster[0] = newest;
-    pf_roster_open(&r->roster[0], rec->round, rec->u.opened.base);
-    r->weight = r->saturated = r->loss_examples = 0;
-    r->loss_sum = 0;
+    r->totals[1] = r->totals[0];
+    memset(&r->totals[0], 0, sizeof r->totals[0]);
     if (r->round == 0)
         r->started_ms = rec->at_ms;
     r->round = rec->round;
     r->opened_ms = rec->at_ms;
-    set_phase(r, PF_PHASE_SELECTING, rec->at_ms);
-}
-
-static void apply_accepted(struct pf_round *r, const struct pf_record *rec)
-{
-    struct pf_entry *e = pf_roster_find(&r->roster[0], rec->device.id);
-    const struct pf_admitted *a = &rec->u.accepted.admitted;
-
-    if (!e || e->state != PF_ENTRY_ASSIGNED)
-        return;
-    e->state = PF_ENTRY_ACCEPTED;
-    memcpy(e->digest, rec->u.accepted.digest, sizeof e->digest);
-    e->extent = rec->u.accepted.extent;
-    e->examples = a->examples;
-    e->weight = a->weight;
-    r->roster[0].n_accepted++;
-    r->weight += a->weight;
-    r->saturated += a->saturated;
-    if (a->train_loss >= 0) {
-        r->loss_sum += a->train_loss * (double)a->examples;
-        r->loss_examples += a->examples;
-    }
-}
-
-static void apply_failed(struct pf_round *r, const struct pf_record *rec)
-{
-    struct pf_entry *e = pf_roster_find(&r->roster[0], rec->device.id);
-
-    if (!e || e->state != PF_ENTRY_ASSIGNED)
-        return;
-    e->state = PF_ENTRY_FAILED;
-    r->roster[0].n_failed++;
 }
 
 int pf_round_unmeasured(const struct pf_round *r, uint64_t round)
@@ -118,31 +95,31 @@ static void add_unmeasured(struct pf_round *r, unsigned max)
     r->n_unmeasured++;
 }
 
+/* How long rounds last lately: a mean that forgets; pace steering asks. */
+static void note_duration(struct pf_round *r, int64_t at_ms)
+{
+    int64_t lasted = at_ms - r->opened_ms;
+
+    if (lasted < 1)
+        lasted = 1;
+    r->lasting_ms =
+        r->published == 0 ? lasted : (3 * r->lasting_ms + lasted) / 4;
+}
+
 static void apply_published(struct pf_round *r, const struct pf_record *rec)
 {
     uint32_t every = r->task->evaluate.every;
 
     memcpy(r->model, rec->u.published.model, sizeof r->model);
-    r->published++;
+    r->versions++;
     r->published_round = rec->round;
     r->abandoned = 0;
+    if (rec->u.published.source == 0) {
+        note_duration(r, rec->at_ms);
+        r->published++;
+    }
     if (every != 0 && rec->round % every == 0)
         add_unmeasured(r, PF_UNMEASURED_MAX);
-    set_phase(r, PF_PHASE_IDLE, rec->at_ms);
-}
-
-static void apply_abandoned(struct pf_round *r, const struct pf_record *rec)
-{
-    int64_t wait = pf_task_ms(r->task->round.retry_s);
-    unsigned i;
-
-    for (i = 0; i < r->abandoned && wait < BACKOFF_MAX_MS; i++)
-        wait *= 2;
-    r->abandoned++;
-    r->backoff_ms =
-        rec->at_ms + (wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS);
-    set_phase(r, r->state == PF_TASK_RUNNING ? PF_PHASE_BACKOFF : PF_PHASE_IDLE,
-              rec->at_ms);
 }
 
 static void apply_evaluated(struct pf_round *r, const struct pf_record *rec)
@@ -166,54 +143,43 @@ static void apply_state(struct pf_round *r, const struct pf_record *rec)
     memcpy(r->reason, rec->u.state.reason, sizeof r->reason);
     r->reason[sizeof r->reason - 1] = '\0';
     if (r->state != PF_TASK_RUNNING && r->phase == PF_PHASE_BACKOFF)
-        set_phase(r, PF_PHASE_IDLE, rec->at_ms);
+        pf_set_phase(r, PF_PHASE_IDLE, rec->at_ms);
     if (r->state == PF_TASK_FINISHED && r->published > 0 &&
         r->measured_round < r->published_round &&
         !pf_round_unmeasured(r, r->published_round))
         add_unmeasured(r, PF_UNMEASURED_MAX + 1);
 }
 
+/* What is common to both policies first, then what the policy keeps. */
 void pf_round_apply(struct pf_round *r, const struct pf_record *rec)
 {
-    int of_this_round = rec->round == r->round && r->round != 0;
-
     r->started = 1;
     switch (rec->kind) {
     case PF_REC_OPENED:
         apply_opened(r, rec);
         break;
-    case PF_REC_ASSIGNED:
-        if (of_this_round)
-            pf_roster_add(&r->roster[0], &rec->device);
-        break;
-    case PF_REC_COLLECTING:
-        if (of_this_round)
-            set_phase(r, PF_PHASE_COLLECTING, rec->at_ms);
-        break;
-    case PF_REC_ACCEPTED:
-        if (of_this_round)
-            apply_accepted(r, rec);
-        break;
-    case PF_REC_FAILED:
-        if (of_this_round)
-            apply_failed(r, rec);
-        break;
-    case PF_REC_CLOSED:
-        if (of_this_round)
-            set_phase(r, PF_PHASE_CLOSING, rec->at_ms);
-        break;
     case PF_REC_PUBLISHED:
         apply_published(r, rec);
         break;
-    case PF_REC_ABANDONED:
-        if (of_this_round)
-            apply_abandoned(r, rec);
-        break;
     case PF_REC_EVALUATED:
         apply_evaluated(r, rec);
-        break;
+        return;
     case PF_REC_STATE:
         apply_state(r, rec);
+        return;
+    case PF_REC_ASSIGNED:
+    case PF_REC_COLLECTING:
+    case PF_REC_ACCEPTED:
+    case PF_REC_FAILED:
+    case PF_REC_CLOSED:
+        if (rec->round != r->round || r->round == 0)
+            return;
+        break;
+    case PF_REC_ABANDONED:
+        if (pf_round_index(r, rec->round) < 0)
+            return;
+        r->abandoned++;
         break;
     }
+    r->policy->apply(r, rec);
 }

@@ -3,21 +3,43 @@
 #include <stdio.h>
 #include <string.h>
 
+int64_t pf_lease_ms(const struct pf_task *t)
+{
+    double lasts = t->round.lease_s;
+
+    if (lasts <= 0)
+        lasts = t->round.policy == PF_POLICY_ASYNC
+                    ? t->round.collect.max_s
+                    : t->round.select.max_s + t->round.collect.max_s;
+    return pf_task_ms(lasts);
+}
+
 int64_t pf_round_deadline(const struct pf_round *r)
 {
-    struct pf_phase_row row = pf_round_row(r);
-    int64_t at;
+    return r->policy->deadline(r);
+}
 
-    if (row.window) {
-        at = r->phase_ms + pf_task_ms(row.window->max_s);
-        if (row.count >= row.window->min)
-            at = r->phase_ms + pf_task_ms(row.window->min_s);
-        return at;
-    }
-    if (r->state != PF_TASK_RUNNING || r->phase == PF_PHASE_CLOSING)
-        return INT64_MAX;
-    /* IDLE while running lasts only from a load to the first event. */
-    return r->phase == PF_PHASE_BACKOFF ? r->backoff_ms : r->phase_ms;
+struct folds {
+    uint64_t round;
+    void (*visit)(void *ctx, uint64_t round, const struct pf_effect *fold);
+    void *ctx;
+};
+
+static void fold_one(void *ctx, const struct pf_device_ref *device,
+                     const struct pf_accepted *a)
+{
+    const struct folds *f = ctx;
+    struct pf_effect fold;
+
+    memset(&fold, 0, sizeof fold);
+    fold.kind = PF_EFFECT_FOLD;
+    fold.round = f->round;
+    fold.u.fold.device = *device;
+    memcpy(fold.u.fold.digest, a->digest, sizeof fold.u.fold.digest);
+    fold.u.fold.extent = a->extent;
+    fold.u.fold.weight = a->admitted.weight;
+    fold.u.fold.factor = pf_staleness_factor(a->staleness);
+    f->visit(f->ctx, f->round, &fold);
 }
 
 void pf_round_folds(const struct pf_round *r,
@@ -25,40 +47,39 @@ void pf_round_folds(const struct pf_round *r,
                                   const struct pf_effect *fold),
                     void *ctx)
 {
-    const struct pf_roster *roster = &r->roster[0];
-    struct pf_effect fold;
-    uint32_t i;
+    uint64_t closing = r->policy->closing(r);
+    struct folds f = {closing, visit, ctx};
 
-    if (!pf_round_is_open(r) && r->phase != PF_PHASE_CLOSING)
-        return;
-    memset(&fold, 0, sizeof fold);
-    fold.kind = PF_EFFECT_FOLD;
-    fold.round = r->round;
-    for (i = 0; i < roster->n; i++) {
-        if (roster->entry[i].state != PF_ENTRY_ACCEPTED)
-            continue;
-        fold.u.fold.device = roster->entry[i].device;
-        memcpy(fold.u.fold.digest, roster->entry[i].digest,
-               sizeof fold.u.fold.digest);
-        fold.u.fold.extent = roster->entry[i].extent;
-        fold.u.fold.weight = roster->entry[i].weight;
-        visit(ctx, r->round, &fold);
-    }
+    if (closing != 0)
+        r->policy->accepted(r, closing, fold_one, &f);
+    f.round = r->round;
+    if (pf_round_is_open(r))
+        r->policy->accepted(r, r->round, fold_one, &f);
+}
+
+void pf_round_accepted(const struct pf_round *r, uint64_t round,
+                       void (*visit)(void *ctx,
+                                     const struct pf_device_ref *device,
+                                     const struct pf_accepted *a),
+                       void *ctx)
+{
+    r->policy->accepted(r, round, visit, ctx);
 }
 
 void pf_round_task_status(const struct pf_round *r, int64_t now_ms,
                           struct pf_task_status *out)
 {
-    (void)now_ms;
+    struct pf_round_status open;
+
     memset(out, 0, sizeof *out);
     memcpy(out->task, r->task->name, sizeof out->task);
     out->state = r->state;
     snprintf(out->phase, sizeof out->phase, "%s", pf_phase_names[r->phase]);
     out->round = r->round;
-    if (pf_round_is_open(r) || r->phase == PF_PHASE_CLOSING) {
-        out->assigned = r->roster[0].n;
-        out->accepted = r->roster[0].n_accepted;
-        out->needed = r->task->round.collect.min;
+    if (pf_round_open_status(r, now_ms, &open)) {
+        out->assigned = open.assigned;
+        out->accepted = open.accepted;
+        out->needed = open.needed;
     }
     out->published = r->published;
     memcpy(out->model, r->model, sizeof out->model);
@@ -72,22 +93,20 @@ void pf_round_task_status(const struct pf_round *r, int64_t now_ms,
 int pf_round_open_status(const struct pf_round *r, int64_t now_ms,
                          struct pf_round_status *out)
 {
-    const struct pf_roster *roster = &r->roster[0];
+    const struct pf_totals *t = &r->totals[0];
 
     if (!pf_round_is_open(r) && r->phase != PF_PHASE_CLOSING)
         return 0;
     memset(out, 0, sizeof *out);
     out->round = r->round;
     snprintf(out->phase, sizeof out->phase, "%s", pf_phase_names[r->phase]);
-    memcpy(out->base, roster->base, sizeof out->base);
-    out->assigned = roster->n;
-    out->accepted = roster->n_accepted;
-    out->failed = roster->n_failed;
+    memcpy(out->base, r->model, sizeof out->base);
+    r->policy->counts(r, now_ms, out);
     out->needed = r->task->round.collect.min;
-    out->weight = r->weight;
-    out->saturated = r->saturated;
+    out->weight = t->weight;
+    out->saturated = t->saturated;
     out->elapsed_ms = now_ms > r->opened_ms ? now_ms - r->opened_ms : 0;
-    out->train_loss = pf_round_train_loss(r);
+    out->train_loss = pf_totals_loss(t);
     out->test_loss = out->test_accuracy = -1;
     return 1;
 }

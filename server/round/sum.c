@@ -44,6 +44,7 @@ void pf_sum_clear(struct pf_sum *s)
 {
     memset(s->value, 0, s->n * sizeof *s->value);
     s->updates = s->weight = s->saturated = 0;
+    s->divisor = 0;
 }
 
 void pf_sum_free(struct pf_sum *s)
@@ -83,7 +84,7 @@ size_t pf_sum_saturated(const struct pf_plan_update *u, const float *x,
 }
 
 void pf_sum_add(struct pf_sum *s, const struct pf_plan_update *u, size_t first,
-                const float *x, size_t n, uint64_t weight)
+                const float *x, size_t n, uint64_t weight, double factor)
 {
     const double lim = limit(u), mul = scale(u);
     int64_t *value = s->value + first;
@@ -96,6 +97,7 @@ void pf_sum_add(struct pf_sum *s, const struct pf_plan_update *u, size_t first,
 
         v = v < lim ? v : lim;
         v = v > -lim ? v : -lim;
+        v *= factor;
         v += MAGIC;
         memcpy(&bits, &v, sizeof bits);
         value[i] += (bits - MAGIC_BITS) * w;
@@ -105,7 +107,8 @@ void pf_sum_add(struct pf_sum *s, const struct pf_plan_update *u, size_t first,
 
 enum pocketfed_status pf_sum_fold(struct pf_sum *s, const struct pf_plan *plan,
                                   const uint8_t *frame, size_t len,
-                                  uint64_t weight, float *scratch)
+                                  uint64_t weight, double factor,
+                                  float *scratch)
 {
     const struct pf_codec *codec = pf_codec_find(plan->update.codec);
     struct pf_update u;
@@ -122,7 +125,7 @@ enum pocketfed_status pf_sum_fold(struct pf_sum *s, const struct pf_plan *plan,
         n = s->n - first < PF_ADMIT_BLOCK ? s->n - first : PF_ADMIT_BLOCK;
         if (codec->decode(sec->bytes, sec->len, s->n, 0, first, n, scratch))
             return POCKETFED_MALFORMED;
-        pf_sum_add(s, &plan->update, first, scratch, n, weight);
+        pf_sum_add(s, &plan->update, first, scratch, n, weight, factor);
     }
     s->updates++;
     s->weight += weight;
@@ -143,5 +146,7 @@ void pf_sum_merge(struct pf_sum *into, const struct pf_sum *from)
 double pf_sum_mean(const struct pf_sum *s, const struct pf_plan_update *u,
                    size_t i)
 {
-    return (double)s->value[i] / (double)s->weight / scale(u);
+    double divisor = s->divisor > 0 ? s->divisor : (double)s->weight;
+
+    return (double)s->value[i] / divisor / scale(u);
 }

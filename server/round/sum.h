@@ -18,23 +18,26 @@ struct pf_sum {
     size_t n;
     int64_t *value; /* n */
     uint64_t updates, weight, saturated;
+    double divisor; /* of the mean; 0: the weight */
 };
 
 enum pocketfed_status pf_sum_init(struct pf_sum *s, size_t n);
 void pf_sum_clear(struct pf_sum *s);
 void pf_sum_free(struct pf_sum *s);
-/* Quantises and adds n floats at coordinate `first`; counts saturations. All
+/* Adds n floats at coordinate `first`: clamped, times the factor (in (0, 1];
+ * staleness), rounded to the quantum, times the weight. Counts saturations. All
  * x finite. */
 void pf_sum_add(struct pf_sum *s, const struct pf_plan_update *u, size_t first,
-                const float *x, size_t n, uint64_t weight);
+                const float *x, size_t n, uint64_t weight, double factor);
 /* A whole admitted frame: every section decoded by blocks into scratch
  * (PF_ADMIT_BLOCK floats). Counts one update and its weight. A frame that was
  * admitted cannot fail; MALFORMED otherwise and the sum must be thrown away. */
 enum pocketfed_status pf_sum_fold(struct pf_sum *s, const struct pf_plan *plan,
                                   const uint8_t *frame, size_t len,
-                                  uint64_t weight, float *scratch);
+                                  uint64_t weight, double factor,
+                                  float *scratch);
 void pf_sum_merge(struct pf_sum *into, const struct pf_sum *from);
-/* Weighted mean of coordinate i: value / weight * 2^-shift, in double. */
+/* Weighted mean of coordinate i: value / divisor * 2^-shift, in double. */
 double pf_sum_mean(const struct pf_sum *s, const struct pf_plan_update *u,
                    size_t i);
 /* How many of x[0..n) would be clamped. */

@@ -8,161 +8,7 @@
 #include "roster.h"
 #include "strategy.h"
 
-#define MONTH_S     2592000 /* longest time that may be given */
 #define DEVICES_MAX (PF_ROSTER_MAX / 2)
-
-#define SIZE(S, m) sizeof(((struct S *)0)->m)
-#define ROW(S, k, t, h)                                                        \
-    .key = #k, .type = PF_JSON_##t, .offset = offsetof(struct S, k),           \
-    .size = SIZE(S, k), .help = (h)
-/* A member of a nested struct that has no name of its own. */
-#define INNER(o, k, t, h)                                                      \
-    .key = #k, .type = PF_JSON_##t,                                            \
-    .offset = offsetof(struct pf_task, o.k) - offsetof(struct pf_task, o),     \
-    .size = SIZE(pf_task, o.k), .help = (h)
-
-/* "async" is known by name, so that it can be refused with a reason. */
-static const char *const policies[] = {"sync", "async", NULL};
-
-/* clang-format off */
-/* The plan's table without cohort_max, which follows from round.collect. */
-static const struct pf_json_field update_fields[] = {
-    {ROW(pf_plan_update, codec, STRING,
-         "How deltas travel: f32, or f16 at half the size")},
-    {ROW(pf_plan_update, range, DOUBLE,
-         "Bound of one coordinate of a delta, a power of two; what is larger "
-         "is clamped and counted")},
-    {ROW(pf_plan_update, bits, U32,
-         "Bits of a coordinate in the server's exact sum, 16 to 48")},
-    {ROW(pf_plan_update, max_norm, DOUBLE,
-         "L2 norm that devices clip a delta to; more is refused")},
-    {ROW(pf_plan_update, min_examples, U64,
-         "A device with fewer examples does not take part")},
-    {ROW(pf_plan_update, max_examples, U64,
-         "A device with more examples uses this many")},
-    {.key = NULL},
-};
-
-static const struct pf_json_field select_fields[] = {
-    {ROW(pf_window, min, U32,
-         "Devices that are enough once min_s has passed; default: collect.max"),
-     .min = 1, .max = DEVICES_MAX},
-    {ROW(pf_window, max, U32,
-         "Devices that start the collecting at once; default: over_select "
-         "times collect.max, rounded up"),
-     .min = 1, .max = DEVICES_MAX},
-    {ROW(pf_window, min_s, DOUBLE, "Seconds to go on when min are assigned"),
-     .min = 0, .max = MONTH_S},
-    {ROW(pf_window, max_s, DOUBLE,
-         "Seconds after which a round with fewer than min is abandoned"),
-     .min = 0.001, .max = MONTH_S},
-    {.key = NULL},
-};
-
-static const struct pf_json_field collect_fields[] = {
-    {ROW(pf_window, min, U32,
-         "Updates that are enough once min_s has passed; default: four fifths "
-         "of max"),
-     .min = 1, .max = DEVICES_MAX},
-    {ROW(pf_window, max, U32, "Updates that close the round at once"),
-     .min = 1, .max = DEVICES_MAX},
-    {ROW(pf_window, min_s, DOUBLE, "Seconds to go on when min are in"),
-     .min = 0, .max = MONTH_S},
-    {ROW(pf_window, max_s, DOUBLE,
-         "Seconds after which a round with fewer than min is abandoned"),
-     .min = 0.001, .max = MONTH_S},
-    {.key = NULL},
-};
-
-static const struct pf_json_field round_fields[] = {
-    {ROW(pf_task_round, policy, ENUM,
-         "sync: a round ends before the next begins"), .names = policies},
-    {ROW(pf_task_round, over_select, DOUBLE,
-         "How many times collect.max devices are asked, because some never "
-         "answer"), .min = 1, .max = 10},
-    {ROW(pf_task_round, select, OBJECT, "When enough devices are assigned"),
-     .fields = select_fields},
-    {ROW(pf_task_round, collect, OBJECT,
-         "When enough updates are in, counted from the end of the selecting"),
-     .fields = collect_fields},
-    {ROW(pf_task_round, retry_s, DOUBLE,
-         "Seconds to wait after an abandoned round, doubled each time up to "
-         "one hour"), .min = 0.1, .max = 3600},
-    {ROW(pf_task_round, poll_min_s, DOUBLE,
-         "A waiting device comes back after this many seconds"),
-     .min = 0.01, .max = MONTH_S},
-    {ROW(pf_task_round, poll_max_s, DOUBLE,
-         "and before this many, at a random moment"),
-     .min = 0.01, .max = MONTH_S},
-    {.key = NULL},
-};
-
-static const struct pf_json_field strategy_fields[] = {
-    {INNER(strategy, name, STRING, "fedavg")},
-    {INNER(strategy, eta, DOUBLE,
-           "Server learning rate: how much of the mean update is applied, "
-           "(0, 10]")},
-    {.key = NULL},
-};
-
-static const struct pf_json_field evaluate_fields[] = {
-    {INNER(evaluate, data, STRING,
-           "Folder on the server with a test set (t10k-images-idx3-ubyte and "
-           "t10k-labels-idx1-ubyte, gzipped or not); empty: no evaluation")},
-    {INNER(evaluate, every, U32,
-           "Rounds from one evaluation to the next; the last model always is"),
-     .min = 1, .max = 1000000},
-    {.key = NULL},
-};
-
-static const struct pf_json_field stop_fields[] = {
-    {ROW(pf_task_stop, rounds, U64, "Published rounds; 0: no limit")},
-    {ROW(pf_task_stop, accuracy, DOUBLE, "Test accuracy; 0: no limit"),
-     .min = 0, .max = 1},
-    {ROW(pf_task_stop, min_rounds, U64,
-         "Published rounds before `accuracy` counts")},
-    {ROW(pf_task_stop, after_s, DOUBLE,
-         "Seconds since the first round opened, while the daemon runs; 0: no "
-         "limit"), .min = 0, .max = 1e9},
-    {.key = NULL},
-};
-
-static const struct pf_json_field keep_fields[] = {
-    {INNER(keep, models, U32, "Past models that stay on the server"),
-     .min = 2, .max = 1000000},
-    {INNER(keep, updates, STRING,
-           "What stays of a device's update when its round is over: none")},
-    {.key = NULL},
-};
-
-const struct pf_json_field pf_task_fields[] = {
-    {ROW(pf_task, name, STRING,
-         "1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or "
-         "digit"), .flags = PF_JSON_REQUIRED},
-    {ROW(pf_task, seed, U64,
-         "Fixes the initial model and every device's order of examples")},
-    {.key = "model", .type = PF_JSON_RAW, .flags = PF_JSON_REQUIRED,
-     .offset = offsetof(struct pf_task, spec), .size = SIZE(pf_task, spec),
-     .help = "A model by name, or a specification as an object"},
-    {ROW(pf_task, init, STRING,
-         "File of parameters to start from, .safetensors; empty: random ones "
-         "from the seed")},
-    {ROW(pf_task, train, OBJECT, "Training on the device"),
-     .fields = pf_train_config_fields},
-    {ROW(pf_task, update, OBJECT, "What a device sends back"),
-     .fields = update_fields},
-    {ROW(pf_task, round, OBJECT, "When rounds open and close"),
-     .fields = round_fields},
-    {ROW(pf_task, strategy, OBJECT, "From the mean update to the next model"),
-     .fields = strategy_fields},
-    {ROW(pf_task, evaluate, OBJECT, "Measuring each model on the server"),
-     .fields = evaluate_fields},
-    {ROW(pf_task, stop, OBJECT, "When the task is finished"),
-     .fields = stop_fields},
-    {ROW(pf_task, keep, OBJECT, "What is kept"), .fields = keep_fields},
-    {.key = NULL},
-};
-/* clang-format on */
 
 void pf_task_init(struct pf_task *t)
 {
@@ -181,6 +27,8 @@ void pf_task_init(struct pf_task *t)
     t->round.select = (struct pf_window){10, 13, 0, 86400};
     t->round.collect = (struct pf_window){8, 10, 30, 3600};
     t->update.cohort_max = t->round.collect.max;
+    t->round.max_staleness = 20;
+    t->round.checkins_per_s = 1000;
     t->round.retry_s = 30;
     t->round.poll_min_s = 15;
     t->round.poll_max_s = 60;
@@ -188,6 +36,7 @@ void pf_task_init(struct pf_task *t)
     t->strategy.eta = 1;
     t->evaluate.every = 1;
     t->keep.models = 10;
+    t->keep.sums = 10;
     snprintf(t->keep.updates, sizeof t->keep.updates, "none");
 }
 
@@ -195,6 +44,12 @@ void pf_task_free(struct pf_task *t)
 {
     if (t)
         pf_buf_free(&t->spec);
+}
+
+/* An asynchronous buffer may run over while a model is being made (async.c). */
+static uint32_t cohort_max(const struct pf_task_round *r)
+{
+    return r->policy == PF_POLICY_ASYNC ? 2 * r->collect.max : r->collect.max;
 }
 
 /* What is wrong with the file is CONFIG, whoever found it. */
@@ -247,14 +102,6 @@ static enum pocketfed_status check_round(const struct pf_task_round *r,
 {
     enum pocketfed_status st;
 
-    if (r->policy != 0) {
-        pf_fail(err, POCKETFED_CONFIG,
-                "round.policy \"%s\" is not in this version; it has: %s",
-                policies[r->policy], policies[0]);
-        pf_hint(err, "leave round.policy out, or set it to \"%s\"",
-                policies[0]);
-        return POCKETFED_CONFIG;
-    }
     st = check_window("select", &r->select, err);
     if (!st)
         st = check_window("collect", &r->collect, err);
@@ -270,7 +117,7 @@ static enum pocketfed_status check_round(const struct pf_task_round *r,
                        "round.select.max, %u: only assigned devices send "
                        "updates",
                        r->collect.max, r->select.max);
-    if (r->collect.min > r->select.min)
+    if (r->policy == PF_POLICY_SYNC && r->collect.min > r->select.min)
         return pf_fail(err, POCKETFED_CONFIG,
                        "round.select.min is %u; it must be at least "
                        "round.collect.min, %u, or a round could never close",
@@ -288,6 +135,7 @@ static enum pocketfed_status check_names(const struct pf_task *t,
 {
     const struct pf_strategy *strategy = pf_strategy_find(t->strategy.name);
     const char *near;
+    uint32_t rounds;
 
     if (!pf_task_name_ok(t->name))
         return pf_fail(err, POCKETFED_CONFIG,
@@ -309,9 +157,10 @@ static enum pocketfed_status check_names(const struct pf_task *t,
         pf_hint(err, "did you mean \"%s\"?", near ? near : "fedavg");
         return POCKETFED_CONFIG;
     }
-    if (strcmp(t->keep.updates, "none") != 0)
+    if (!pf_retention_rounds(t->keep.updates, &rounds))
         return pf_fail(err, POCKETFED_CONFIG,
-                       "keep.updates is \"%s\"; this version keeps \"none\"",
+                       "keep.updates is \"%s\"; it must be \"none\", \"all\" "
+                       "or a number of rounds, such as \"5 rounds\"",
                        t->keep.updates);
     if (t->stop.accuracy > 0 && t->evaluate.data[0] == '\0') {
         pf_fail(err, POCKETFED_CONFIG,
@@ -385,7 +234,7 @@ enum pocketfed_status pf_task_parse(const char *text, size_t len,
     if (st)
         goto out;
     derive(&t.round);
-    t.update.cohort_max = t.round.collect.max;
+    t.update.cohort_max = cohort_max(&t.round);
     st = check_round(&t.round, err);
     if (!st)
         st = check_names(&t, err);
@@ -433,7 +282,7 @@ enum pocketfed_status pf_task_plan(const struct pf_task *t,
     snprintf(p.task, sizeof p.task, "%s", t->name);
     p.train = t->train;
     p.update = t->update;
-    p.update.cohort_max = t->round.collect.max;
+    p.update.cohort_max = cohort_max(&t->round);
     snprintf(p.retention, sizeof p.retention, "%s", t->keep.updates);
     st = pf_buf_adds(&p.model, pf_model_spec(m));
     if (st) {

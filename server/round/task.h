@@ -13,6 +13,7 @@
 #include "buf.h"
 #include "fail.h"
 #include "model.h"
+#include "messages.h"
 #include "plan.h"
 #include "wire.h"
 
@@ -23,16 +24,31 @@ struct pf_window {
     double min_s, max_s;
 };
 
+enum pf_policy_kind { PF_POLICY_SYNC, PF_POLICY_ASYNC };
+
 struct pf_task_round {
-    int policy;               /* "sync" (asynchronous rounds are step 3) */
+    int policy;               /* enum pf_policy_kind */
     double over_select;       /* >= 1: select.max defaults to
                                  ceil(over_select * collect.max) */
-    struct pf_window select;  /* devices assigned */
-    struct pf_window collect; /* updates accepted; select.max_s + collect.max_s
-                                 is also the lease */
-    double retry_s; /* wait after an abandoned round, doubled each time
-                       up to one hour */
-    double poll_min_s, poll_max_s; /* what a waiting device is told */
+    struct pf_window select;  /* devices assigned; async: max alone, at once */
+    struct pf_window collect; /* updates accepted */
+    double lease_s; /* an assignment holds; 0: select.max_s + collect.max_s,
+                       async: collect.max_s */
+    uint32_t max_staleness;  /* async: an older update is refused */
+    int discounted;          /* async: enum; 1: the mean divides by the weights
+                                after the discount, 0: before */
+    uint32_t checkins_per_s; /* that waiting devices make together at most */
+    double retry_s;          /* wait after an abandoned round, doubled each time
+                                up to one hour */
+    double poll_min_s, poll_max_s; /* what a waiting device is told, as long as
+                                      few devices wait (pace.h) */
+};
+
+struct pf_task_device {
+    char classes[PF_MAX_CLASSES][PF_CLASS_MAX + 1];
+    size_t n_classes;     /* 0: any class */
+    uint64_t max_updates; /* that one device contributes; 0: no limit */
+    uint64_t rest_rounds; /* between two contributions of one device */
 };
 
 struct pf_task_stop {
@@ -51,6 +67,7 @@ struct pf_task {
     struct pf_train_config train;
     struct pf_plan_update update;
     struct pf_task_round round;
+    struct pf_task_device device;
     struct {
         char name[24]; /* row of the strategy table */
         double eta;
@@ -62,7 +79,8 @@ struct pf_task {
     struct pf_task_stop stop;
     struct {
         uint32_t models;  /* how many past models are kept, >= 2 */
-        char updates[16]; /* "none" */
+        uint32_t sums;    /* of how many past rounds the exact sum is kept */
+        char updates[20]; /* "none", "N rounds" or "all" */
     } keep;
 };
 

@@ -38,17 +38,38 @@ static uint64_t rounded(uint64_t n)
     return (n + ALIGN - 1) / ALIGN * ALIGN;
 }
 
+/* STATE/journal and STATE/journal/<task>. */
+static enum pocketfed_status name_dirs(const char *state_dir, int64_t task,
+                                       char *journal, char *dir,
+                                       struct pf_error *err)
+{
+    enum pocketfed_status st;
+    char name[32];
+
+    snprintf(name, sizeof name, "%" PRId64, task);
+    st = pf_path_join(state_dir, "journal", journal, PATH_BYTES, err);
+    if (st == POCKETFED_OK)
+        st = pf_path_join(journal, name, dir, PATH_BYTES, err);
+    return st;
+}
+
+static enum pocketfed_status name_file(const char *dir, uint64_t round,
+                                       char *path, struct pf_error *err)
+{
+    char name[40];
+
+    snprintf(name, sizeof name, "%" PRIu64 ".seg", round);
+    return pf_path_join(dir, name, path, PATH_BYTES, err);
+}
+
 /* STATE/journal/<task>, made durable. */
 static enum pocketfed_status make_dirs(const char *state_dir, int64_t task,
                                        char *dir, struct pf_error *err)
 {
-    char journal[PATH_BYTES], name[32];
+    char journal[PATH_BYTES];
     enum pocketfed_status st;
 
-    snprintf(name, sizeof name, "%" PRId64, task);
-    st = pf_path_join(state_dir, "journal", journal, sizeof journal, err);
-    if (st == POCKETFED_OK)
-        st = pf_path_join(journal, name, dir, PATH_BYTES, err);
+    st = name_dirs(state_dir, task, journal, dir, err);
     if (st == POCKETFED_OK)
         st = pf_dir_make(dir, 0750, err);
     if (st == POCKETFED_OK)
@@ -63,7 +84,7 @@ enum pocketfed_status pf_segment_open(const char *state_dir, int64_t task,
                                       struct pf_error *err)
 {
     enum pocketfed_status st;
-    char dir[PATH_BYTES], name[40];
+    char dir[PATH_BYTES];
     struct pf_segment *s;
 
     s = calloc(1, sizeof *s);
@@ -71,10 +92,9 @@ enum pocketfed_status pf_segment_open(const char *state_dir, int64_t task,
         return pf_fail(err, POCKETFED_NO_MEMORY, "no memory for a segment");
     s->fd = -1;
     s->refs = 1;
-    snprintf(name, sizeof name, "%" PRIu64 ".seg", round);
     st = make_dirs(state_dir, task, dir, err);
     if (st == POCKETFED_OK)
-        st = pf_path_join(dir, name, s->path, sizeof s->path, err);
+        st = name_file(dir, round, s->path, err);
     if (st != POCKETFED_OK)
         goto out;
     s->fd = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
@@ -337,6 +357,15 @@ enum pocketfed_status pf_segment_sync(struct pf_segment *s,
 void pf_segment_unlink(struct pf_segment *s)
 {
     unlink(s->path); /* what fails here is swept at the next start */
+}
+
+void pf_segment_remove(const char *state_dir, int64_t task, uint64_t round)
+{
+    char journal[PATH_BYTES], dir[PATH_BYTES], path[PATH_BYTES];
+
+    if (name_dirs(state_dir, task, journal, dir, NULL) == POCKETFED_OK &&
+        name_file(dir, round, path, NULL) == POCKETFED_OK)
+        unlink(path); /* as above */
 }
 
 /* ---- sweep ------------------------------------------------------------- */

@@ -40,6 +40,8 @@ void pf_segment_release(struct pf_segment *s, const struct pf_extent *e);
 enum pocketfed_status pf_segment_sync(struct pf_segment *s,
                                       struct pf_error *err);
 void pf_segment_unlink(struct pf_segment *s);
+/* The same for the file of a round that is over; fine when there is none. */
+void pf_segment_remove(const char *state_dir, int64_t task, uint64_t round);
 /* At start: removes every segment file whose (task, round) `open` denies. */
 enum pocketfed_status pf_segment_sweep(const char *state_dir,
                                        int (*open)(void *ctx, int64_t task,

@@ -90,6 +90,7 @@ struct pf_device {
     uint8_t key[PF_PUBLIC_MAX];
     size_t key_len;
     int revoked;
+    uint64_t updates, last_round; /* what it contributed so far; read only */
     char label[PF_LABEL_MAX + 1];
 };
 /* Spends one use of the token for this key, unless the key has spent one
@@ -114,6 +115,16 @@ enum pocketfed_status
 pf_store_expired(struct pf_store *s, int64_t task, uint32_t keep_models,
                  void (*visit)(void *ctx, const uint8_t digest[32]), void *ctx,
                  struct pf_error *err);
+
+/* Devices enrolled in a task. Owner of the writing connection. */
+enum pocketfed_status pf_store_n_devices(struct pf_store *s, int64_t task,
+                                         uint64_t *n, struct pf_error *err);
+/* What a round published; state zeros: none. NOT_FOUND when it published
+ * nothing. Owner of the writing connection. */
+enum pocketfed_status pf_store_published(struct pf_store *s, int64_t task,
+                                         uint64_t round, uint8_t model[32],
+                                         uint8_t state[32],
+                                         struct pf_error *err);
 
 /* Readers: committed data only. Not shared between threads. */
 enum pocketfed_status pf_reader_open(struct pf_store *s,

@@ -8,7 +8,7 @@
 #include "store.h"
 
 #define PF_STORE_APPLICATION 0x70666431 /* "pfd1" */
-#define PF_STORE_VERSION     1
+#define PF_STORE_VERSION     2
 #define PF_STORE_PATH_MAX    4096
 
 /* Every statement of the writing connection; texts in store_write.c. */
@@ -20,6 +20,7 @@ enum pf_sql {
     PF_SQL_ASSIGNED,
     PF_SQL_COLLECTING,
     PF_SQL_ACCEPTED,
+    PF_SQL_DEVICE_UPDATED,
     PF_SQL_FAILED,
     PF_SQL_CLOSED,
     PF_SQL_PUBLISHED,
@@ -41,6 +42,8 @@ enum pf_sql {
     PF_SQL_CLOCK_SET,
     PF_SQL_NEEDED,
     PF_SQL_EXPIRED,
+    PF_SQL_N_DEVICES,
+    PF_SQL_PUBLISHED_BY,
     PF_SQL_COUNT,
 };
 extern const char *const pf_sql_texts[PF_SQL_COUNT];

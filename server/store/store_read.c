@@ -5,19 +5,18 @@
 #include <string.h>
 
 const char *const pf_read_texts[PF_READ_COUNT] = {
-    [PF_READ_DEVICE] = "SELECT ordinal, alg, key, label, revoked FROM devices "
-                       "WHERE task = ?1 AND id = ?2",
+    [PF_READ_DEVICE] = "SELECT ordinal, alg, key, label, revoked, updates, "
+                       "last_round FROM devices WHERE task = ?1 AND id = ?2",
     [PF_READ_DEVICES] = "SELECT count(*) FROM devices WHERE task = ?1",
-    [PF_READ_ACK] = "SELECT t.name, r.base, t.plan, u.digest, u.examples, "
-                    "u.weight FROM records u "
+    [PF_READ_ACK] = "SELECT t.name, u.base, t.plan, u.digest, u.examples, "
+                    "u.weight, u.round FROM records u "
                     "JOIN tasks t ON t.id = u.task "
-                    "JOIN rounds r ON r.task = u.task AND r.round = u.round "
-                    "WHERE u.task = ?1 AND u.round = ?2 AND u.device = ?3 "
+                    "WHERE u.task = ?1 AND u.assigned = ?2 AND u.device = ?3 "
                     "AND u.kind = 4",
     [PF_READ_ROUNDS] = "SELECT round, phase, base, model, assigned, accepted, "
                        "failed, late, refused, weight, saturated, bytes_up, "
                        "bytes_down, coalesce(ended_ms, last_ms) - opened_ms, "
-                       "train_loss, test_loss, test_accuracy, reason "
+                       "train_loss, test_loss, test_accuracy, reason, source "
                        "FROM rounds WHERE task = ?1 AND round > ?2 "
                        "ORDER BY round LIMIT ?3",
 };
@@ -27,11 +26,11 @@ const char *const pf_read_texts[PF_READ_COUNT] = {
 static void read_record(sqlite3_stmt *q, struct pf_record *r)
 {
     struct pf_admitted *a = &r->u.accepted.admitted;
-    uint64_t n[22];
+    uint64_t n[27];
     int i;
 
     memset(r, 0, sizeof *r);
-    for (i = 0; i < 22; i++)
+    for (i = 0; i < 27; i++)
         n[i] = (uint64_t)sqlite3_column_int64(q, i);
     r->round = n[1];
     r->kind = (enum pf_record_kind)n[2];
@@ -42,8 +41,15 @@ static void read_record(sqlite3_stmt *q, struct pf_record *r)
     case PF_REC_OPENED:
         pf_sql_bytes(q, 6, r->u.opened.base, 32);
         break;
+    case PF_REC_ASSIGNED:
+        pf_sql_text(q, 26, r->u.assigned.device_class,
+                    sizeof r->u.assigned.device_class);
+        break;
     case PF_REC_ACCEPTED:
+        pf_sql_bytes(q, 6, r->u.accepted.base, 32);
         pf_sql_bytes(q, 7, r->u.accepted.digest, 32);
+        r->u.accepted.assigned = n[22];
+        r->u.accepted.staleness = (uint32_t)n[23];
         r->u.accepted.extent.offset = n[8];
         r->u.accepted.extent.length = n[9];
         a->examples = n[10];
@@ -62,6 +68,8 @@ static void read_record(sqlite3_stmt *q, struct pf_record *r)
         r->u.published.train_loss = pf_sql_real(q, 15, -1);
         pf_sql_bytes(q, 16, r->u.published.model, 32);
         pf_sql_bytes(q, 17, r->u.published.state, 32);
+        r->u.published.divisor = pf_sql_real(q, 24, 0);
+        r->u.published.source = n[25];
         break;
     case PF_REC_ABANDONED:
         pf_sql_text(q, 21, r->u.abandoned.reason, sizeof r->u.abandoned.reason);
@@ -74,7 +82,6 @@ static void read_record(sqlite3_stmt *q, struct pf_record *r)
         r->u.state.state = (int)n[20];
         pf_sql_text(q, 21, r->u.state.reason, sizeof r->u.state.reason);
         break;
-    case PF_REC_ASSIGNED:
     case PF_REC_COLLECTING:
     case PF_REC_CLOSED:
         break;
@@ -204,6 +211,48 @@ pf_store_expired(struct pf_store *s, int64_t task, uint32_t keep_models,
     return visit_digests(s, PF_SQL_EXPIRED, task, keep_models, visit, ctx, err);
 }
 
+enum pocketfed_status pf_store_n_devices(struct pf_store *s, int64_t task,
+                                         uint64_t *n, struct pf_error *err)
+{
+    sqlite3_stmt *q = s->stmt[PF_SQL_N_DEVICES];
+    enum pocketfed_status st = POCKETFED_OK;
+    int rc;
+
+    rc = pf_sql_bind(q, "i", task);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(q);
+    if (rc == SQLITE_ROW)
+        *n = (uint64_t)sqlite3_column_int64(q, 0);
+    else
+        st = pf_sql_fail(s, rc, "count the devices", err);
+    sqlite3_reset(q);
+    return st;
+}
+
+enum pocketfed_status pf_store_published(struct pf_store *s, int64_t task,
+                                         uint64_t round, uint8_t model[32],
+                                         uint8_t state[32],
+                                         struct pf_error *err)
+{
+    sqlite3_stmt *q = s->stmt[PF_SQL_PUBLISHED_BY];
+    enum pocketfed_status st = POCKETFED_OK;
+    int rc;
+
+    rc = pf_sql_bind(q, "iu", task, round);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(q);
+    if (rc == SQLITE_ROW) {
+        pf_sql_bytes(q, 0, model, 32);
+        pf_sql_bytes(q, 1, state, 32);
+    } else if (rc == SQLITE_DONE) {
+        st = pf_fail(err, POCKETFED_NOT_FOUND, "it published nothing");
+    } else {
+        st = pf_sql_fail(s, rc, "look for a round", err);
+    }
+    sqlite3_reset(q);
+    return st;
+}
+
 /* ---- readers ---------------------------------------------------------- */
 
 enum pocketfed_status pf_reader_open(struct pf_store *s,
@@ -278,6 +327,8 @@ enum pocketfed_status pf_reader_device(struct pf_store_reader *r, int64_t task,
             pf_sql_bytes(q, 2, d.key, d.key_len);
             pf_sql_text(q, 3, d.label, sizeof d.label);
             d.revoked = sqlite3_column_int(q, 4);
+            d.updates = (uint64_t)sqlite3_column_int64(q, 5);
+            d.last_round = (uint64_t)sqlite3_column_int64(q, 6);
             *out = d;
         }
     }
@@ -319,6 +370,7 @@ enum pocketfed_status pf_reader_ack(struct pf_store_reader *r, int64_t task,
         pf_sql_bytes(q, 3, a.digest, sizeof a.digest);
         a.examples = (uint64_t)sqlite3_column_int64(q, 4);
         a.weight = (uint64_t)sqlite3_column_int64(q, 5);
+        a.counted = (uint64_t)sqlite3_column_int64(q, 6);
         *out = a;
     }
     sqlite3_reset(q);
@@ -346,6 +398,7 @@ static void read_round(sqlite3_stmt *q, struct pf_round_status *r)
     r->test_loss = pf_sql_real(q, 15, -1);
     r->test_accuracy = pf_sql_real(q, 16, -1);
     pf_sql_text(q, 17, r->reason, sizeof r->reason);
+    r->source = (uint64_t)sqlite3_column_int64(q, 18);
 }
 
 enum pocketfed_status pf_reader_rounds(

@@ -62,8 +62,30 @@ static const char schema_1[] =
     "CREATE TABLE clock("
     " id INTEGER PRIMARY KEY CHECK(id = 1), ms INTEGER NOT NULL) STRICT;";
 
+/* What a record of an asynchronous round says besides; rollbacks; how often a
+ * device contributed.  An update is named by the round of its assignment, so
+ * that is what it is unique by. */
+static const char schema_2[] =
+    "ALTER TABLE records ADD COLUMN assigned INTEGER;"
+    "ALTER TABLE records ADD COLUMN staleness INTEGER;"
+    "ALTER TABLE records ADD COLUMN divisor REAL;"
+    "ALTER TABLE records ADD COLUMN source INTEGER;"
+    "ALTER TABLE records ADD COLUMN class TEXT;"
+    "UPDATE records SET assigned = round, staleness = 0, base = ("
+    " SELECT r.base FROM rounds r"
+    " WHERE r.task = records.task AND r.round = records.round) WHERE kind = 4;"
+    "DROP INDEX one_acknowledgement;"
+    "CREATE UNIQUE INDEX one_acknowledgement ON"
+    " records(task, assigned, device) WHERE kind = 4;"
+    "ALTER TABLE rounds ADD COLUMN source INTEGER;"
+    "ALTER TABLE devices ADD COLUMN updates INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE devices ADD COLUMN last_round INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE devices SET (updates, last_round) = ("
+    " SELECT count(*), coalesce(max(round), 0) FROM records r"
+    " WHERE r.task = devices.task AND r.device = devices.id AND r.kind = 4);";
+
 /* migrations[v] leads from user_version v to v + 1. */
-static const char *const migrations[PF_STORE_VERSION] = {schema_1};
+static const char *const migrations[PF_STORE_VERSION] = {schema_1, schema_2};
 
 int pf_sql_connect(sqlite3 *db)
 {

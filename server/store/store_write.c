@@ -6,7 +6,8 @@
 #define RECORD_COLUMNS                                                         \
     "task, round, kind, at_ms, device, ordinal, base, digest, offset, "        \
     "length, examples, accepted, weight, saturated, norm, train_loss, "        \
-    "model, state, test_loss, test_accuracy, code, reason"
+    "model, state, test_loss, test_accuracy, code, reason, assigned, "         \
+    "staleness, divisor, source, class"
 
 #define OF_ROUND " WHERE task = ?1 AND round = ?2"
 #define COUNTERS                                                               \
@@ -18,7 +19,8 @@ const char *const pf_sql_texts[PF_SQL_COUNT] = {
     [PF_SQL_COMMIT] = "COMMIT",
     [PF_SQL_RECORD] = "INSERT INTO records(" RECORD_COLUMNS ") VALUES("
                       "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
-                      "?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+                      "?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, "
+                      "?23, ?24, ?25, ?26, ?27)",
     /* ?1 task, ?2 round, ?3 at_ms, then what the row needs */
     [PF_SQL_OPENED] = "INSERT INTO rounds(task, round, opened_ms, last_ms, "
                       "phase, base) VALUES(?1, ?2, ?3, ?3, 'selecting', ?4)",
@@ -29,13 +31,17 @@ const char *const pf_sql_texts[PF_SQL_COUNT] = {
     [PF_SQL_ACCEPTED] = "UPDATE rounds SET last_ms = ?3, "
                         "accepted = accepted + 1, weight = weight + ?4, "
                         "saturated = saturated + ?5" OF_ROUND,
+    [PF_SQL_DEVICE_UPDATED] = "UPDATE devices SET updates = updates + 1, "
+                              "last_round = max(last_round, ?3) "
+                              "WHERE task = ?1 AND id = ?2",
     [PF_SQL_FAILED] = "UPDATE rounds SET last_ms = ?3, "
                       "failed = failed + 1" OF_ROUND,
     [PF_SQL_CLOSED] =
         "UPDATE rounds SET last_ms = ?3, phase = 'closing', " COUNTERS OF_ROUND,
     [PF_SQL_PUBLISHED] = "UPDATE rounds SET last_ms = ?3, ended_ms = ?3, "
                          "phase = 'published', " COUNTERS
-                         ", model = ?8, state = ?9, train_loss = ?10" OF_ROUND,
+                         ", model = ?8, state = ?9, train_loss = ?10, "
+                         "source = ?11" OF_ROUND,
     [PF_SQL_ABANDONED] =
         "UPDATE rounds SET last_ms = ?3, ended_ms = ?3, "
         "phase = 'abandoned', " COUNTERS ", reason = ?8" OF_ROUND,
@@ -91,9 +97,20 @@ const char *const pf_sql_texts[PF_SQL_COUNT] = {
         "UNION SELECT state FROM (SELECT state FROM rounds "
         "  WHERE task = ?1 AND model IS NOT NULL "
         "  ORDER BY round DESC LIMIT ?2)",
-    [PF_SQL_EXPIRED] = "SELECT model, state FROM rounds "
-                       "WHERE task = ?1 AND model IS NOT NULL "
-                       "ORDER BY round DESC LIMIT 4 OFFSET ?2",
+    /* A rollback publishes a digest again: not what a newer round has. */
+    [PF_SQL_EXPIRED] =
+        "WITH kept AS (SELECT model, state FROM rounds "
+        "  WHERE task = ?1 AND model IS NOT NULL ORDER BY round DESC LIMIT ?2),"
+        " old AS (SELECT model, state FROM rounds "
+        "  WHERE task = ?1 AND model IS NOT NULL "
+        "  ORDER BY round DESC LIMIT 4 OFFSET ?2) "
+        "SELECT model FROM old WHERE model NOT IN (SELECT model FROM kept) "
+        "AND model != (SELECT initial_model FROM tasks WHERE id = ?1) "
+        "UNION SELECT state FROM old WHERE state NOT IN "
+        "(SELECT state FROM kept WHERE state IS NOT NULL)",
+    [PF_SQL_N_DEVICES] = "SELECT count(*) FROM devices WHERE task = ?1",
+    [PF_SQL_PUBLISHED_BY] = "SELECT model, state FROM rounds WHERE task = ?1 "
+                            "AND round = ?2 AND model IS NOT NULL",
 };
 
 enum pocketfed_status pf_store_begin(struct pf_store *s, struct pf_error *err)
@@ -128,24 +145,29 @@ static int bind_record(sqlite3_stmt *stmt, int64_t task,
         return pf_sql_bind(stmt, HEAD "--D", task, r->round, (int)r->kind,
                            r->at_ms, r->u.opened.base);
     case PF_REC_ASSIGNED:
-        return pf_sql_bind(stmt, HEAD "Iu", task, r->round, (int)r->kind,
-                           r->at_ms, d->id, d->ordinal);
+        return pf_sql_bind(
+            stmt, HEAD "Iu--------------------s", task, r->round, (int)r->kind,
+            r->at_ms, d->id, d->ordinal,
+            r->u.assigned.device_class[0] ? r->u.assigned.device_class : NULL);
     case PF_REC_ACCEPTED:
-        return pf_sql_bind(stmt, HEAD "Iu-Duuu-uudd", task, r->round,
-                           (int)r->kind, r->at_ms, d->id, d->ordinal,
-                           r->u.accepted.digest, r->u.accepted.extent.offset,
-                           r->u.accepted.extent.length, a->examples, a->weight,
-                           a->saturated, a->norm, a->train_loss);
+        return pf_sql_bind(
+            stmt, HEAD "IuDDuuu-uudd------uu", task, r->round, (int)r->kind,
+            r->at_ms, d->id, d->ordinal, r->u.accepted.base,
+            r->u.accepted.digest, r->u.accepted.extent.offset,
+            r->u.accepted.extent.length, a->examples, a->weight, a->saturated,
+            a->norm, a->train_loss, r->u.accepted.assigned,
+            (uint64_t)r->u.accepted.staleness);
     case PF_REC_FAILED:
         return pf_sql_bind(stmt, HEAD "Iu--------------n", task, r->round,
                            (int)r->kind, r->at_ms, d->id, d->ordinal,
                            r->u.failure);
     case PF_REC_PUBLISHED:
-        return pf_sql_bind(stmt, HEAD "-------uuu-dDD", task, r->round,
+        return pf_sql_bind(stmt, HEAD "-------uuu-dDD------du", task, r->round,
                            (int)r->kind, r->at_ms, r->u.published.accepted,
                            r->u.published.weight, r->u.published.saturated,
                            r->u.published.train_loss, r->u.published.model,
-                           r->u.published.state);
+                           r->u.published.state, r->u.published.divisor,
+                           r->u.published.source);
     case PF_REC_ABANDONED:
         return pf_sql_bind(stmt, HEAD "-----------------s", task, r->round,
                            (int)r->kind, r->at_ms, r->u.abandoned.reason);
@@ -213,9 +235,9 @@ static enum pocketfed_status keep_round(struct pf_store *s, int64_t task,
         stmt = s->stmt[which = PF_SQL_PUBLISHED];
         state =
             pf_is_zero(r->u.published.state, 32) ? NULL : r->u.published.state;
-        rc =
-            pf_sql_bind(stmt, HEAD "uuuuDDd", HEAD_VALUES, COUNTER_VALUES,
-                        r->u.published.model, state, r->u.published.train_loss);
+        rc = pf_sql_bind(stmt, HEAD "uuuuDDdu", HEAD_VALUES, COUNTER_VALUES,
+                         r->u.published.model, state, r->u.published.train_loss,
+                         r->u.published.source);
         break;
     case PF_REC_ABANDONED:
         stmt = s->stmt[which = PF_SQL_ABANDONED];
@@ -249,6 +271,11 @@ enum pocketfed_status pf_store_record(struct pf_store *s, int64_t task,
                     "write a record", err);
     if (st == POCKETFED_OK)
         st = keep_round(s, task, rec, counters, err);
+    if (st == POCKETFED_OK && rec->kind == PF_REC_ACCEPTED)
+        st = pf_sql_run(s, PF_SQL_DEVICE_UPDATED,
+                        pf_sql_bind(s->stmt[PF_SQL_DEVICE_UPDATED], "iIu", task,
+                                    rec->device.id, rec->round),
+                        "keep the device up", err);
     return st;
 }
 

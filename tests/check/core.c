@@ -342,7 +342,8 @@ void core_frame(struct pf_live_task *t, uint64_t round, const uint8_t base[32],
 /* Into the segment and through admission, as ingest does. 0: the round has
  * closed meanwhile. */
 static int deposit(struct core *k, struct pf_live_task *t, struct pf_event *ev,
-                   const struct pf_buf *frame, struct pf_segment **segment)
+                   const uint8_t base[32], const struct pf_buf *frame,
+                   struct pf_segment **segment)
 {
     struct pf_expected want;
     struct pf_problem why = {0};
@@ -350,9 +351,10 @@ static int deposit(struct core *k, struct pf_live_task *t, struct pf_event *ev,
     float scratch[PF_ADMIT_BLOCK];
     const uint8_t *p;
 
-    *segment = pf_coordinator_segment(k->c, t, ev->round);
-    if (!*segment || !pf_coordinator_expected(k->c, t, ev->round, &want))
+    *segment = pf_coordinator_segment(k->c, t, ev->u.update.segment);
+    if (!*segment)
         return 0;
+    pf_live_expected(t, ev->round, base, &want);
     if (pf_segment_reserve(*segment, frame->len, &ev->u.update.extent, &err) !=
             POCKETFED_OK ||
         pf_segment_write(*segment, ev->u.update.extent.offset, frame->data,
@@ -383,9 +385,11 @@ int core_upload(struct core *k, struct pf_live_task *t, uint64_t round,
     pf_sha256(frame.data, frame.len, ev.u.update.digest);
     ev.u.update.extent.length = frame.len;
     alive = core_ask(k, t, &ev, out);
-    if (alive && out->kind == PF_ANSWER_GO) {
+    while (alive &&
+           (out->kind == PF_ANSWER_GO || out->kind == PF_ANSWER_MOVE)) {
         ev.kind = PF_EV_UPDATE;
-        if (deposit(k, t, &ev, &frame, &segment)) {
+        ev.u.update.segment = out->u.go.round;
+        if (deposit(k, t, &ev, base, &frame, &segment)) {
             alive = core_ask(k, t, &ev, out);
             if (alive && (out->kind != PF_ANSWER_ACK || out->again))
                 pf_segment_release(segment, &ev.u.update.extent);
@@ -393,8 +397,8 @@ int core_upload(struct core *k, struct pf_live_task *t, uint64_t round,
             out->kind = PF_ANSWER_PROBLEM;
             pf_problem_set(&out->u.problem, PF_PROBLEM_ROUND_CLOSED, "closed");
         }
+        pf_segment_unref(segment);
     }
-    pf_segment_unref(segment);
     pf_buf_free(&frame);
     return alive;
 }
@@ -452,7 +456,8 @@ static void check_round(void *ctx, const struct pf_round_status *rs)
         core_frame(t, rs->round, ch->digest, i, 0, &frame);
         pf_sha256(frame.data, frame.len, digest);
         ch->wrong |= memcmp(digest, ack.digest, 32) != 0;
-        pf_sum_fold(&sum, &t->plan, frame.data, frame.len, ack.weight, scratch);
+        pf_sum_fold(&sum, &t->plan, frame.data, frame.len, ack.weight, 1,
+                    scratch);
     }
     ch->wrong |= sum.updates != rs->accepted;
     if (pf_publish(&t->task, t->model, rs->round, t->stored.plan,

@@ -52,6 +52,12 @@ static const struct row rows[] = {
     {"round show", "c --socket %admin.sock", "none --socket %admin.sock", 4},
     {"task model", "c %final.safetensors --socket %admin.sock",
      "none %final.safetensors --socket %admin.sock", 4},
+    {"round rollback", "many 1 --socket %admin.sock",
+     "many 1000000 --socket %admin.sock", 4},
+    {"round abort", "many --socket %admin.sock", "none --socket %admin.sock",
+     4},
+    {"task finish", "many --socket %admin.sock", "none --socket %admin.sock",
+     4},
     {"config show", "token create", "none", 2},
 };
 #define N_ROWS (sizeof rows / sizeof *rows)
@@ -74,6 +80,33 @@ static const struct row *find_row(const char *name)
     "\"collect\":{\"min\":1,\"max\":1},\"poll_min_s\":0.05,"                   \
     "\"poll_max_s\":0.1},\"stop\":{\"rounds\":3}}"
 
+/* A task that goes on, two of its rounds over and the third open. */
+static void make_many(void)
+{
+    struct pf_task_status now;
+    char link[512], dir[128], data[128];
+    pid_t train;
+
+    pf_testdaemon_task(
+        &words_daemon, "many",
+        "{\"name\":\"many\",\"model\":\"logreg\",\"round\":{\"select\":{"
+        "\"min\":1,\"max\":1},\"collect\":{\"min\":1,\"max\":1},"
+        "\"poll_min_s\":0.05,\"poll_max_s\":0.1}}");
+    pf_test_link(&words_daemon, "many", -1, link);
+    snprintf(dir, sizeof dir, "%s", pf_in_dir(&words_daemon, "other"));
+    snprintf(data, sizeof data, "%s", pf_in_dir(&words_daemon, "data"));
+    PF_CLI(&said, "join", link, "--dir", dir);
+    assert_int_equal(said.code, 0);
+    train = pf_spawn((const char *const[]){PF_POCKETFED, "train", "--forever",
+                                           "--data", data, "--dir", dir, NULL},
+                     pf_in_dir(&words_daemon, "train.log"));
+    do {
+        pf_nap(20);
+        pf_task_now(&words_daemon, "many", &now);
+    } while (now.published < 2);
+    pf_end(train);
+}
+
 static int setup(void **state)
 {
     char link[512];
@@ -90,6 +123,7 @@ static int setup(void **state)
     pf_testdaemon_task(&words_daemon, "first", TASK("first", ""));
     pf_test_link(&words_daemon, "first", -1, link);
     words_file("link", link);
+    make_many();
     return 0;
 }
 

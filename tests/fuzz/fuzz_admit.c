@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         !(a.norm >= 0 && a.norm < 101) || !isfinite(a.train_loss))
         abort();
     if (pf_sum_init(&sum, f.want.n_params) ||
-        pf_sum_fold(&sum, &f.plan, data + 1, size - 1, a.weight, scratch))
+        pf_sum_fold(&sum, &f.plan, data + 1, size - 1, a.weight, 1, scratch))
         abort();
     if (sum.weight != a.weight || sum.saturated != a.saturated)
         abort();

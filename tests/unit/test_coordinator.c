@@ -157,14 +157,14 @@ static void a_pause_lasts_over_a_restart(void **state)
     (void)state;
     job.kind = PF_JOB_TASK_SET;
     job.task = t;
-    job.u.command = PF_CMD_PAUSE;
+    job.u.set.command = PF_CMD_PAUSE;
     core_run(&k, &job);
     assert_int_equal(job.problem.id, PF_PROBLEM_NONE);
     t = restart("a");
     assert_true(core_checkin(&k, t, 0, &a));
     assert_int_equal(a.u.checkin.reason, PF_WAIT_PAUSED);
     job.task = t;
-    job.u.command = PF_CMD_RESUME;
+    job.u.set.command = PF_CMD_RESUME;
     core_run(&k, &job);
     whole_round(t, 1);
     whole_round(t, 2);

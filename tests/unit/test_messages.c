@@ -209,7 +209,7 @@ static void refuses_values_out_of_bounds(void **state)
                             "\"a\"]}"},
         {"failure_report", "{\"code\":\"bored\"}"},
         {"failure_report", "{\"code\":0}"},
-        {"task_set", "{\"state\":\"finished\"}"},
+        {"task_set", "{\"state\":\"gone\"}"},
         {"token_request", "{\"uses\":\"0\"}"},
         {"token_request", "{\"uses\":\"1000001\"}"},
         {"token_request", "{\"expires_s\":0}"},
@@ -289,7 +289,7 @@ static void each_enumeration_has_a_name_for_each_value(void **state)
         int last;
     } rows[] = {
         {pf_checkin_kinds, PF_CHECKIN_WAIT},
-        {pf_wait_reasons, PF_WAIT_FINISHED},
+        {pf_wait_reasons, PF_WAIT_NOT_ELIGIBLE},
         {pf_failure_codes, PF_FAILURE_OTHER},
         {pf_task_states, PF_TASK_FINISHED},
     };

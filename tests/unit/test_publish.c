@@ -61,7 +61,7 @@ static enum pocketfed_status publish(uint64_t round)
 
 static void add(const float *delta, uint64_t weight)
 {
-    pf_sum_add(&sum, &t.update, 0, delta, 4, weight);
+    pf_sum_add(&sum, &t.update, 0, delta, 4, weight, 1);
     sum.weight += weight;
     sum.updates++;
 }

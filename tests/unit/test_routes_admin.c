@@ -93,9 +93,34 @@ static void pauses_and_resumes_a_task(void **state)
     edge_admin(e, "PATCH", "/admin/v1/tasks/t", "{\"state\":\"running\"}", &r);
     assert_non_null(strstr(pf_buf_str(&r.body), "\"running\""));
     edge_forget(&r);
-    edge_admin(e, "PATCH", "/admin/v1/tasks/t", "{\"state\":\"finished\"}", &r);
-    edge_expect(&r, 400, PF_PROBLEM_MALFORMED);
-    edge_forget(&r);
+}
+
+static void gives_up_a_round_and_finishes_a_task(void **state)
+{
+    static const struct {
+        const char *body;
+        int status;
+        enum pf_problem_id id;
+    } rows[] = {
+        {"{}", 400, PF_PROBLEM_BAD_REQUEST},
+        {"{\"state\":\"paused\",\"abort_round\":true}", 400,
+         PF_PROBLEM_BAD_REQUEST},
+        {"{\"state\":\"gone\"}", 400, PF_PROBLEM_MALFORMED},
+        {"{\"rollback\":\"1\"}", 404, PF_PROBLEM_NOT_FOUND},
+        {"{\"abort_round\":true}", 200, PF_PROBLEM_NONE},
+        {"{\"abort_round\":true}", 409, PF_PROBLEM_STATE}, /* backs off */
+        {"{\"state\":\"finished\"}", 200, PF_PROBLEM_NONE},
+        {"{\"state\":\"running\"}", 409, PF_PROBLEM_STATE},
+    };
+    struct edge *e = *state;
+    struct edge_reply r;
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+        edge_admin(e, "PATCH", "/admin/v1/tasks/t", rows[i].body, &r);
+        edge_expect(&r, rows[i].status, rows[i].id);
+        edge_forget(&r);
+    }
 }
 
 static void refuses_tokens_that_make_no_sense(void **state)
@@ -169,6 +194,7 @@ int main(void)
         TEST(lists_tasks_and_rounds),
         TEST(refuses_a_second_task_of_the_name_and_a_bad_file),
         TEST(pauses_and_resumes_a_task),
+        TEST(gives_up_a_round_and_finishes_a_task),
         TEST(refuses_tokens_that_make_no_sense),
         TEST(counts_refusals_by_their_type),
         TEST(is_not_ready_while_it_stops),

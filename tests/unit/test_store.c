@@ -82,6 +82,8 @@ static struct pf_record accepted(int64_t at, uint64_t round, int dev)
 {
     struct pf_record r = record(PF_REC_ACCEPTED, at, round, dev);
 
+    r.u.accepted.assigned = round;
+    memcpy(r.u.accepted.base, bench_digest(3), 32);
     memcpy(r.u.accepted.digest, bench_digest(dev + 60), 32);
     r.u.accepted.extent.offset = 4096u * (uint64_t)dev;
     r.u.accepted.extent.length = 777;
@@ -313,6 +315,7 @@ static void an_acknowledgement_stays_readable_for_ever(void **state)
     assert_string_equal(ack.task, "a");
     assert_memory_equal(ack.device, id, sizeof id);
     assert_int_equal(ack.round, 1);
+    assert_int_equal(ack.counted, 1);
     assert_memory_equal(ack.base, bench_digest(3), 32);
     assert_memory_equal(ack.plan, bench_digest(1), 32);
     assert_memory_equal(ack.digest, bench_digest(62), 32);

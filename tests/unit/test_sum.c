@@ -19,7 +19,7 @@ static int64_t once(const struct pf_plan_update *u, float x)
     int64_t v;
 
     assert_int_equal(pf_sum_init(&s, 1), POCKETFED_OK);
-    pf_sum_add(&s, u, 0, &x, 1, 1);
+    pf_sum_add(&s, u, 0, &x, 1, 1, 1);
     v = s.value[0];
     pf_sum_free(&s);
     return v;
@@ -53,7 +53,7 @@ static void clamps_to_the_range_and_counts_it(void **state)
 
     (void)state;
     assert_int_equal(pf_sum_init(&s, 7), POCKETFED_OK);
-    pf_sum_add(&s, &halves, 0, x, 7, 1);
+    pf_sum_add(&s, &halves, 0, x, 7, 1, 1);
     assert_int_equal(s.value[0], 32767);
     assert_int_equal(s.value[1], -32767);
     assert_int_equal(s.value[2], 32767);
@@ -86,8 +86,8 @@ static void weighs_each_number(void **state)
 
     (void)state;
     assert_int_equal(pf_sum_init(&s, 3), POCKETFED_OK);
-    pf_sum_add(&s, &halves, 1, a, 2, 3);
-    pf_sum_add(&s, &halves, 1, b, 2, 5);
+    pf_sum_add(&s, &halves, 1, a, 2, 3, 1);
+    pf_sum_add(&s, &halves, 1, b, 2, 5, 1);
     s.weight = 8;
     assert_int_equal(s.value[0], 0);
     assert_int_equal(s.value[1], 3 * 2 - 5 * 6);
@@ -119,7 +119,7 @@ static void the_mean_is_within_half_a_quantum(void **state)
             x[i] = (float)pf_rng_normal(&rng, k * DIM + i) / 2;
             exact[i] += (double)w * (double)x[i];
         }
-        pf_sum_add(&s, &u, 0, x, DIM, w);
+        pf_sum_add(&s, &u, 0, x, DIM, w, 1);
         s.weight += w;
         weight += (double)w;
     }
@@ -142,7 +142,7 @@ static void the_largest_sum_that_a_plan_allows_does_not_overflow(void **state)
     assert_int_equal(pf_sum_init(&s, 2), POCKETFED_OK);
     /* 2^32 in weight, 2^31 - 1 each: one bit below 2^63. */
     for (int i = 0; i < 4; i++)
-        pf_sum_add(&s, &u, 0, x, 2, UINT64_C(1) << 30);
+        pf_sum_add(&s, &u, 0, x, 2, UINT64_C(1) << 30, 1);
     assert_int_equal(s.value[0], INT64_C(2147483647) << 32);
     assert_int_equal(s.value[1], -(INT64_C(2147483647) << 32));
     pf_sum_free(&s);
@@ -166,9 +166,9 @@ static void folds_a_frame_as_if_added_by_hand(void **state)
         assert_int_equal(pf_sum_init(&a, DIM), POCKETFED_OK);
         assert_int_equal(pf_sum_init(&b, DIM), POCKETFED_OK);
         assert_int_equal(
-            pf_sum_fold(&a, &f.plan, f.bytes.data, f.bytes.len, 7, scratch),
+            pf_sum_fold(&a, &f.plan, f.bytes.data, f.bytes.len, 7, 1, scratch),
             POCKETFED_OK);
-        pf_sum_add(&b, &f.plan.update, 0, x, DIM, 7);
+        pf_sum_add(&b, &f.plan.update, 0, x, DIM, 7, 1);
         assert_memory_equal(a.value, b.value, DIM * sizeof *a.value);
         assert_int_equal(a.updates, 1);
         assert_int_equal(a.weight, 7);
@@ -190,21 +190,21 @@ static void a_frame_that_was_never_admitted_is_malformed(void **state)
     frame_make(&f, "f32", x, 4);
     assert_int_equal(pf_sum_init(&s, 5), POCKETFED_OK);
     assert_int_equal(
-        pf_sum_fold(&s, &f.plan, f.bytes.data, f.bytes.len, 1, scratch),
+        pf_sum_fold(&s, &f.plan, f.bytes.data, f.bytes.len, 1, 1, scratch),
         POCKETFED_MALFORMED);
     assert_int_equal(
-        pf_sum_fold(&s, &f.plan, f.bytes.data, f.bytes.len - 1, 1, scratch),
+        pf_sum_fold(&s, &f.plan, f.bytes.data, f.bytes.len - 1, 1, 1, scratch),
         POCKETFED_MALFORMED);
     frame_make(&f, "f16", x, 4);
     assert_int_equal(
-        pf_sum_fold(&s, &f.plan, f.bytes.data, f.bytes.len, 1, scratch),
+        pf_sum_fold(&s, &f.plan, f.bytes.data, f.bytes.len, 1, 1, scratch),
         POCKETFED_MALFORMED);
     f.head.n_sections = 2;
     frame_make(&f, "f32", x, 4);
     pf_sum_free(&s);
     assert_int_equal(pf_sum_init(&s, 4), POCKETFED_OK);
     assert_int_equal(
-        pf_sum_fold(&s, &f.plan, f.bytes.data, f.bytes.len, 1, scratch),
+        pf_sum_fold(&s, &f.plan, f.bytes.data, f.bytes.len, 1, 1, scratch),
         POCKETFED_MALFORMED);
     assert_int_equal(pf_sum_init(&s, 0), POCKETFED_INVALID);
     pf_sum_free(&s);
@@ -259,7 +259,7 @@ static void any_order_and_any_partial_sums_give_the_same_bits(void **state)
                 struct pf_sum *s =
                     &part[pf_rng_below(&shuffle, 1000 + k, parts)];
 
-                pf_sum_add(s, &u, 0, x[order[k]], N_DIM, 1 + order[k] * 37u);
+                pf_sum_add(s, &u, 0, x[order[k]], N_DIM, 1 + order[k] * 37u, 1);
                 s->weight += 1 + order[k] * 37u;
                 s->updates++;
             }

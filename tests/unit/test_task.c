@@ -158,7 +158,7 @@ static void wrong_members_are_named(void **state)
         {"{" MINIMAL ",\"train\":{\"lr\":0}}", "lr", NULL},
         {"{" MINIMAL ",\"train\":{\"optimizer\":\"adm\"}}", "optimizer",
          "adam"},
-        {"{" MINIMAL ",\"round\":{\"policy\":\"async\"}}", "async", "sync"},
+        {"{" MINIMAL ",\"round\":{\"policy\":\"assync\"}}", "policy", "async"},
         {"{" MINIMAL ",\"round\":{\"over_select\":0.5}}", "over_select", NULL},
         {"{" MINIMAL ",\"round\":{\"collect\":{\"min\":11}}}",
          "round.collect.min", NULL},
@@ -183,7 +183,7 @@ static void wrong_members_are_named(void **state)
         {"{" MINIMAL ",\"stop\":{\"accuracy\":0.9}}", "evaluate.data",
          "evaluate.data"},
         {"{" MINIMAL ",\"keep\":{\"models\":1}}", "models", NULL},
-        {"{" MINIMAL ",\"keep\":{\"updates\":\"all\"}}", "keep.updates", NULL},
+        {"{" MINIMAL ",\"keep\":{\"updates\":\"some\"}}", "keep.updates", NULL},
     };
 
     (void)state;
