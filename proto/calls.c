@@ -40,6 +40,8 @@ const struct pf_call pf_calls[PF_CALL_COUNT] = {
         ADMIN, NONE, 0),
     ROW(ADMIN_ROUND, ADMIN, "GET", "/admin/v1/tasks/{task}/rounds/{round}",
         ADMIN, NONE, 0),
+    ROW(ADMIN_CLASSES, ADMIN, "GET", "/admin/v1/tasks/{task}/classes",
+        ADMIN, NONE, 0),
     ROW(ADMIN_MODEL, ADMIN, "GET", "/admin/v1/models/{digest}",
         ADMIN, NONE, 0),
 

@@ -246,6 +246,14 @@ const struct pf_json_field pf_round_status_fields[] = {
     END,
 };
 
+const struct pf_json_field pf_class_status_fields[] = {
+    TEXT(pf_class_status, device_class, REQ,
+         "The apps' word for the devices; empty: they have none"),
+    U64(pf_class_status, assigned, REQ, "Assignments they got"),
+    U64(pf_class_status, accepted, REQ, "Updates of theirs that were accepted"),
+    END,
+};
+
 const struct pf_json_field pf_admin_info_fields[] = {
     TEXT(pf_admin_info, version, REQ, "Version of the daemon"),
     TEXT(pf_admin_info, state_dir, REQ, "Where its state is"),

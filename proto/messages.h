@@ -164,6 +164,12 @@ struct pf_round_status {
     uint64_t source; /* rolled back to that round's model; 0: no */
 };
 
+/* GET /admin/v1/tasks/{task}/classes: one entry of {"classes":[...]} */
+struct pf_class_status {
+    char device_class[PF_CLASS_MAX + 1]; /* "" of devices that name none */
+    uint64_t assigned, accepted;
+};
+
 /* GET /admin/v1 */
 struct pf_admin_info {
     char version[32];
@@ -185,6 +191,7 @@ extern const struct pf_json_field pf_task_set_fields[];
 extern const struct pf_json_field pf_token_request_fields[];
 extern const struct pf_json_field pf_token_reply_fields[];
 extern const struct pf_json_field pf_round_status_fields[];
+extern const struct pf_json_field pf_class_status_fields[];
 extern const struct pf_json_field pf_admin_info_fields[];
 
 #endif

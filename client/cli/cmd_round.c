@@ -305,7 +305,80 @@ static int round_show(struct cli *c)
     return CLI_OK;
 }
 
-extern const struct cli_command cmd_round_show;
+/* round classes: who was asked and who counted, so that an operator sees when
+ * fast devices are favoured. */
+static int print_classes(const struct pf_buf *reply, struct pf_error *err)
+{
+    const struct pf_json_node *n;
+    struct pf_json_doc *doc = NULL;
+    struct pf_class_status cs;
+    enum pocketfed_status st;
+
+    st = pf_json_parse(pf_buf_str(reply), reply->len, &doc, err);
+    n = st ? NULL : pf_json_first(pf_json_get(pf_json_root(doc), "classes"));
+    cli_out("%-31s %10s %10s %8s\n", "CLASS", "ASSIGNED", "ACCEPTED", "SHARE");
+    for (; n && !st; n = pf_json_next(n)) {
+        memset(&cs, 0, sizeof cs);
+        st = pf_json_decode_node(pf_class_status_fields, PF_JSON_IGNORE, n,
+                                 "/classes", &cs, err);
+        if (!st)
+            cli_out("%-31s %10llu %10llu %7.1f%%\n",
+                    cs.device_class[0] ? cs.device_class : "<none>",
+                    (unsigned long long)cs.assigned,
+                    (unsigned long long)cs.accepted,
+                    cs.assigned
+                        ? 100.0 * (double)cs.accepted / (double)cs.assigned
+                        : 0.0);
+    }
+    pf_json_free(doc);
+    return st != POCKETFED_OK;
+}
+
+static int round_classes(struct cli *c)
+{
+    struct pf_call_args args;
+    struct pf_error err = {0};
+    struct pf_buf reply;
+    char query[40];
+    int code = CLI_OK;
+
+    memset(&args, 0, sizeof args);
+    if (!pf_task_name_ok(c->arg[0]))
+        return cli_usage(c, "\"%s\" is no task name (a-z 0-9 . _ -)",
+                         c->arg[0]);
+    snprintf(args.task, sizeof args.task, "%s", c->arg[0]);
+    snprintf(query, sizeof query, "?since=%lld",
+             (long long)cli_int(c, "since"));
+    pf_buf_init(&reply, REPLY_MAX);
+    if (admin_call(c, PF_CALL_ADMIN_CLASSES, &args, query, NULL, &reply, &err))
+        code =
+            cli_fail(c, &err, "the classes of %s cannot be shown", args.task);
+    else if (c->json)
+        cli_out_json(&reply);
+    else if (print_classes(&reply, &err))
+        code = cli_fail(c, &err, "the daemon's answer is not understood");
+    pf_buf_free(&reply);
+    return code;
+}
+
+static const struct cli_option classes_options[] = {
+    {"since", 0, CLI_INT, "N", "0", 0, 9007199254740992.0, NULL,
+     "only rounds with a higher number"},
+    CLI_ADMIN_OPTIONS,
+    {NULL, 0, CLI_FLAG, NULL, NULL, 0, 0, NULL, NULL},
+};
+
+extern const struct cli_command cmd_round_show, cmd_round_classes;
+const struct cli_command cmd_round_classes = {
+    "round classes",
+    "Run a server (on its machine)",
+    "TASK",
+    1,
+    1,
+    "show how many devices of each class were asked and counted",
+    "  pocketfed round classes mnist\n",
+    classes_options,
+    round_classes};
 const struct cli_command cmd_round_show = {
     "round show",
     "Run a server (on its machine)",

@@ -24,6 +24,7 @@ const struct pf_handler pf_handlers[PF_CALL_COUNT] = {
     [PF_CALL_ADMIN_TOKEN_CREATE] = {.end = pf_route_admin_token_create},
     [PF_CALL_ADMIN_ROUNDS] = {.end = pf_route_admin_rounds},
     [PF_CALL_ADMIN_ROUND] = {.end = pf_route_admin_round},
+    [PF_CALL_ADMIN_CLASSES] = {.end = pf_route_admin_classes},
     [PF_CALL_ADMIN_MODEL] = {.end = pf_route_model},
     [PF_CALL_LIVEZ] = {.end = pf_route_livez},
     [PF_CALL_READYZ] = {.end = pf_route_readyz},

@@ -35,6 +35,7 @@ enum pf_next pf_route_admin_task_set(struct pf_exchange *ex);
 enum pf_next pf_route_admin_token_create(struct pf_exchange *ex);
 enum pf_next pf_route_admin_rounds(struct pf_exchange *ex);
 enum pf_next pf_route_admin_round(struct pf_exchange *ex);
+enum pf_next pf_route_admin_classes(struct pf_exchange *ex);
 
 /* routes_ops.c */
 enum pf_next pf_route_livez(struct pf_exchange *ex);

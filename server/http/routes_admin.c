@@ -371,3 +371,46 @@ enum pf_next pf_route_admin_round(struct pf_exchange *ex)
 {
     return pf_route_view(ex, ex->task, round_seen);
 }
+
+/* ---- device classes ---- */
+
+static void add_class(void *ctx, const struct pf_class_status *cs)
+{
+    struct round_list *list = ctx;
+    struct pf_exchange *ex = list->ex;
+
+    if (list->status != POCKETFED_OK)
+        return;
+    if (ex->listed++ > 0)
+        pf_buf_adds(&ex->reply.body, ",");
+    list->status = pf_json_encode(pf_class_status_fields, cs, &ex->reply.body);
+}
+
+enum pf_next pf_route_admin_classes(struct pf_exchange *ex)
+{
+    struct round_list list = {ex, 0, POCKETFED_OK};
+    struct pf_store_reader *reader;
+    struct pf_error err = {0};
+    enum pocketfed_status st;
+    uint64_t since;
+
+    if (!pf_route_query(ex, "since", INT64_MAX, 0, &since))
+        return PF_NEXT_REPLY;
+    reader = pf_readers_take(ex->edge->readers, &err);
+    if (!reader)
+        return pf_reply_internal(ex, &err);
+    pf_reply_clear(ex);
+    pf_buf_adds(&ex->reply.body, "{\"classes\":[");
+    st =
+        pf_reader_classes(reader, ex->task->stored.id, since, add_class, &list);
+    pf_readers_give(ex->edge->readers, reader);
+    if (st == POCKETFED_OK)
+        st = list.status;
+    if (st != POCKETFED_OK) {
+        pf_fail(&err, st, "cannot read the classes of %s", ex->args.task);
+        return pf_reply_internal(ex, &err);
+    }
+    pf_buf_adds(&ex->reply.body, "]}");
+    pf_reply_header(ex, "Cache-Control", "no-store");
+    return pf_reply_body(ex, 200, PF_TYPE_JSON);
+}

@@ -146,5 +146,10 @@ enum pocketfed_status pf_reader_ack(struct pf_store_reader *r, int64_t task,
 enum pocketfed_status pf_reader_rounds(
     struct pf_store_reader *r, int64_t task, uint64_t since, size_t max,
     void (*visit)(void *ctx, const struct pf_round_status *rs), void *ctx);
+/* Assignments and accepted updates of the rounds with number > since, a class
+ * of devices each, by name. */
+enum pocketfed_status pf_reader_classes(
+    struct pf_store_reader *r, int64_t task, uint64_t since,
+    void (*visit)(void *ctx, const struct pf_class_status *cs), void *ctx);
 
 #endif

@@ -53,6 +53,7 @@ enum pf_read_sql {
     PF_READ_DEVICES,
     PF_READ_ACK,
     PF_READ_ROUNDS,
+    PF_READ_CLASSES,
     PF_READ_COUNT,
 };
 extern const char *const pf_read_texts[PF_READ_COUNT];

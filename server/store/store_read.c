@@ -19,6 +19,12 @@ const char *const pf_read_texts[PF_READ_COUNT] = {
                        "train_loss, test_loss, test_accuracy, reason, source "
                        "FROM rounds WHERE task = ?1 AND round > ?2 "
                        "ORDER BY round LIMIT ?3",
+    [PF_READ_CLASSES] =
+        "SELECT coalesce(a.class, ''), count(*), sum(EXISTS(SELECT 1 "
+        "  FROM records u WHERE u.task = a.task AND u.assigned = a.round "
+        "  AND u.device = a.device AND u.kind = 4)) "
+        "FROM records a WHERE a.task = ?1 AND a.round > ?2 AND a.kind = 2 "
+        "GROUP BY 1 ORDER BY 1",
 };
 
 /* ---- loading ---------------------------------------------------------- */
@@ -416,6 +422,29 @@ enum pocketfed_status pf_reader_rounds(
     for (; rc == SQLITE_ROW; rc = sqlite3_step(q)) {
         read_round(q, &rs);
         visit(ctx, &rs);
+    }
+    sqlite3_reset(q);
+    return rc == SQLITE_DONE ? POCKETFED_OK : POCKETFED_IO;
+}
+
+enum pocketfed_status
+pf_reader_classes(struct pf_store_reader *r, int64_t task, uint64_t since,
+                  void (*visit)(void *ctx, const struct pf_class_status *cs),
+                  void *ctx)
+{
+    sqlite3_stmt *q = r->stmt[PF_READ_CLASSES];
+    struct pf_class_status cs;
+    int rc;
+
+    rc = pf_sql_bind(q, "iu", task, since);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(q);
+    for (; rc == SQLITE_ROW; rc = sqlite3_step(q)) {
+        memset(&cs, 0, sizeof cs);
+        pf_sql_text(q, 0, cs.device_class, sizeof cs.device_class);
+        cs.assigned = (uint64_t)sqlite3_column_int64(q, 1);
+        cs.accepted = (uint64_t)sqlite3_column_int64(q, 2);
+        visit(ctx, &cs);
     }
     sqlite3_reset(q);
     return rc == SQLITE_DONE ? POCKETFED_OK : POCKETFED_IO;

@@ -54,6 +54,8 @@ static const struct row rows[] = {
      "none %final.safetensors --socket %admin.sock", 4},
     {"round rollback", "many 1 --socket %admin.sock",
      "many 1000000 --socket %admin.sock", 4},
+    {"round classes", "many --socket %admin.sock", "none --socket %admin.sock",
+     4},
     {"round abort", "many --socket %admin.sock", "none --socket %admin.sock",
      4},
     {"task finish", "many --socket %admin.sock", "none --socket %admin.sock",
