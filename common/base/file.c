@@ -196,17 +196,28 @@ out:
     return st;
 }
 
-enum pocketfed_status pf_dir_sync(const char *path, struct pf_error *err)
+static enum pocketfed_status sync_path(const char *path, int flags,
+                                       const char *what, struct pf_error *err)
 {
     enum pocketfed_status st = POCKETFED_OK;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(path, flags | O_CLOEXEC);
 
     if (fd < 0)
-        return pf_fail_errno(err, errno, "cannot open directory %s", path);
+        return pf_fail_errno(err, errno, "cannot open %s %s", what, path);
     if (fsync(fd) != 0)
-        st = pf_fail_errno(err, errno, "cannot sync directory %s", path);
+        st = pf_fail_errno(err, errno, "cannot sync %s %s", what, path);
     close(fd);
     return st;
+}
+
+enum pocketfed_status pf_dir_sync(const char *path, struct pf_error *err)
+{
+    return sync_path(path, O_RDONLY | O_DIRECTORY, "directory", err);
+}
+
+enum pocketfed_status pf_file_sync(const char *path, struct pf_error *err)
+{
+    return sync_path(path, O_RDONLY, "file", err);
 }
 
 static enum pocketfed_status make_one(const char *path, unsigned mode,

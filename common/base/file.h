@@ -26,6 +26,7 @@ enum pocketfed_status pf_file_replace(const char *path, const void *p,
 enum pocketfed_status pf_dir_make(const char *path, unsigned mode,
                                   struct pf_error *err);
 enum pocketfed_status pf_dir_sync(const char *path, struct pf_error *err);
+enum pocketfed_status pf_file_sync(const char *path, struct pf_error *err);
 /* An exclusive advisory lock on path (created 0600). LOCKED when another
  * process holds it (err names its pid when known). fd >= 0 in *fd; close it to
  * let go. */

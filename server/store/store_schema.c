@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,155 +86,6 @@ static const char schema_2[] =
 /* migrations[v] leads from user_version v to v + 1. */
 static const char *const migrations[PF_STORE_VERSION] = {schema_1, schema_2};
 
-int pf_sql_connect(sqlite3 *db)
-{
-    sqlite3_extended_result_codes(db, 1);
-    sqlite3_busy_timeout(db, 5000);
-    return sqlite3_exec(db,
-                        "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-                        "PRAGMA trusted_schema=OFF;"
-                        "PRAGMA wal_autocheckpoint=0;",
-                        NULL, NULL, NULL);
-}
-
-int pf_sql_prepare(sqlite3 *db, const char *const *texts, size_t n,
-                   sqlite3_stmt **stmts)
-{
-    size_t i;
-    int rc;
-
-    for (i = 0; i < n; i++) {
-        rc = sqlite3_prepare_v3(db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
-                                &stmts[i], NULL);
-        if (rc != SQLITE_OK)
-            return rc;
-    }
-    return SQLITE_OK;
-}
-
-void pf_sql_finalize(sqlite3_stmt **stmts, size_t n)
-{
-    size_t i;
-
-    for (i = 0; i < n; i++) {
-        sqlite3_finalize(stmts[i]);
-        stmts[i] = NULL;
-    }
-}
-
-static int bind_bytes(sqlite3_stmt *stmt, int at, const void *p, size_t n)
-{
-    if (!p)
-        return sqlite3_bind_null(stmt, at);
-    return sqlite3_bind_blob64(stmt, at, p, n, SQLITE_STATIC);
-}
-
-int pf_sql_bind(sqlite3_stmt *stmt, const char *types, ...)
-{
-    int at, rc = SQLITE_OK;
-    const void *p;
-    va_list ap;
-
-    va_start(ap, types);
-    for (at = 1; *types && rc == SQLITE_OK; types++, at++) {
-        switch (*types) {
-        case 'i':
-            rc = sqlite3_bind_int64(stmt, at, va_arg(ap, int64_t));
-            break;
-        case 'u': /* the same 64 bits; read back by the same cast */
-            rc = sqlite3_bind_int64(stmt, at, (int64_t)va_arg(ap, uint64_t));
-            break;
-        case 'n':
-            rc = sqlite3_bind_int(stmt, at, va_arg(ap, int));
-            break;
-        case 'd':
-            rc = sqlite3_bind_double(stmt, at, va_arg(ap, double));
-            break;
-        case 's':
-            rc = sqlite3_bind_text(stmt, at, va_arg(ap, const char *), -1,
-                                   SQLITE_STATIC);
-            break;
-        case 'D':
-            rc = bind_bytes(stmt, at, va_arg(ap, const uint8_t *), 32);
-            break;
-        case 'I':
-            rc = bind_bytes(stmt, at, va_arg(ap, const uint8_t *),
-                            PF_DEVICE_LEN);
-            break;
-        case 'b':
-            p = va_arg(ap, const void *);
-            rc = bind_bytes(stmt, at, p, va_arg(ap, size_t));
-            break;
-        case '-':
-            rc = sqlite3_bind_null(stmt, at);
-            break;
-        default:
-            rc = SQLITE_MISUSE;
-        }
-    }
-    va_end(ap);
-    return rc;
-}
-
-enum pocketfed_status pf_sql_fail(const struct pf_store *s, int rc,
-                                  const char *what, struct pf_error *err)
-{
-    enum pocketfed_status st = POCKETFED_IO;
-
-    if ((rc & 0xff) == SQLITE_NOMEM)
-        st = POCKETFED_NO_MEMORY;
-    else if ((rc & 0xff) == SQLITE_NOTADB || (rc & 0xff) == SQLITE_CORRUPT)
-        st = POCKETFED_PROOF;
-    else if ((rc & 0xff) == SQLITE_CONSTRAINT || (rc & 0xff) == SQLITE_MISUSE)
-        st = POCKETFED_INTERNAL;
-    pf_fail(err, st, "cannot %s in %s: %s", what, s->path,
-            s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
-    if ((rc & 0xff) == SQLITE_FULL)
-        pf_hint(err, "free some space there, then start again: nothing that "
-                     "was acknowledged is lost");
-    return st;
-}
-
-enum pocketfed_status pf_sql_run(struct pf_store *s, enum pf_sql which,
-                                 int bound, const char *what,
-                                 struct pf_error *err)
-{
-    sqlite3_stmt *stmt = s->stmt[which];
-    enum pocketfed_status st = POCKETFED_OK;
-    int rc = bound;
-
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(stmt);
-    if (rc != SQLITE_DONE)
-        st = pf_sql_fail(s, rc, what, err);
-    sqlite3_reset(stmt);
-    return st;
-}
-
-void pf_sql_bytes(sqlite3_stmt *stmt, int column, uint8_t *out, size_t n)
-{
-    const void *p = sqlite3_column_blob(stmt, column);
-
-    if (p && (size_t)sqlite3_column_bytes(stmt, column) == n)
-        memcpy(out, p, n);
-    else
-        memset(out, 0, n);
-}
-
-void pf_sql_text(sqlite3_stmt *stmt, int column, char *out, size_t cap)
-{
-    const unsigned char *p = sqlite3_column_text(stmt, column);
-
-    snprintf(out, cap, "%s", p ? (const char *)p : "");
-}
-
-double pf_sql_real(sqlite3_stmt *stmt, int column, double absent)
-{
-    if (sqlite3_column_type(stmt, column) == SQLITE_NULL)
-        return absent;
-    return sqlite3_column_double(stmt, column);
-}
-
 /* The one number that a PRAGMA or SELECT gives. */
 static enum pocketfed_status number(struct pf_store *s, const char *sql,
                                     int64_t *out, struct pf_error *err)
@@ -290,11 +140,65 @@ static enum pocketfed_status identify(struct pf_store *s, int64_t *version,
     return st;
 }
 
-static enum pocketfed_status migrate(struct pf_store *s, int64_t version,
-                                     struct pf_error *err)
+/* The file with its final mode before SQLite sees it: -wal and -shm copy it. */
+static enum pocketfed_status make_file(const char *path, struct pf_error *err)
 {
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd < 0)
+        return pf_fail_errno(err, errno, "cannot open %s", path);
+    close(fd);
+    return POCKETFED_OK;
+}
+
+/* The database as it was, beside it, for who must go back to the program that
+ * wrote it. One that a crash left half-written is written anew. */
+static enum pocketfed_status keep_copy(struct pf_store *s, const char *dir,
+                                       int64_t version, struct pf_error *err)
+{
+    char path[PF_STORE_PATH_MAX + 32];
+    enum pocketfed_status st;
+    sqlite3_stmt *stmt = NULL;
+    int rc;
+
+    snprintf(path, sizeof path, "%s.version-%lld", s->path, (long long)version);
+    if (unlink(path) != 0 && errno != ENOENT)
+        return pf_fail_errno(err, errno, "cannot replace %s", path);
+    st = make_file(path, err);
+    if (st != POCKETFED_OK)
+        return st;
+    rc = sqlite3_prepare_v2(s->db, "VACUUM INTO ?1", -1, &stmt, NULL);
+    if (rc == SQLITE_OK)
+        rc = pf_sql_bind(stmt, "s", path);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(stmt);
+    st =
+        rc == SQLITE_DONE
+            ? POCKETFED_OK
+            : pf_sql_fail(s, rc, "copy the database before its migration", err);
+    sqlite3_finalize(stmt);
+    if (st == POCKETFED_OK)
+        st = pf_file_sync(path, err);
+    return st == POCKETFED_OK ? pf_dir_sync(dir, err) : st;
+}
+
+static enum pocketfed_status migrate(struct pf_store *s, const char *dir,
+                                     int64_t version, struct pf_error *err)
+{
+    enum pocketfed_status st;
     char mark[96];
     int rc;
+
+    if (version > 0 && version < PF_STORE_VERSION) {
+        st = keep_copy(s, dir, version, err);
+        if (st != POCKETFED_OK)
+            return st;
+        pf_log(s->log, PF_LOG_WARN,
+               "state migrated from version %lld to %d; %s.version-%lld is as "
+               "it was",
+               (long long)version, PF_STORE_VERSION, s->path,
+               (long long)version);
+    }
 
     for (; version < PF_STORE_VERSION; version++) {
         snprintf(mark, sizeof mark,
@@ -350,17 +254,6 @@ static int note_wal(void *ctx, sqlite3 *db, const char *name, int pages)
     return SQLITE_OK;
 }
 
-/* The file with its final mode before SQLite sees it: -wal and -shm copy it. */
-static enum pocketfed_status make_file(const char *path, struct pf_error *err)
-{
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-    if (fd < 0)
-        return pf_fail_errno(err, errno, "cannot open %s", path);
-    close(fd);
-    return POCKETFED_OK;
-}
-
 enum pocketfed_status pf_store_open(const char *dir, const struct pf_log *log,
                                     struct pf_store **out, struct pf_error *err)
 {
@@ -399,7 +292,7 @@ enum pocketfed_status pf_store_open(const char *dir, const struct pf_log *log,
     if (st != POCKETFED_OK)
         goto out;
     sqlite3_wal_hook(s->db, note_wal, s);
-    st = migrate(s, version, err);
+    st = migrate(s, dir, version, err);
     if (st != POCKETFED_OK)
         goto out;
     rc = pf_sql_prepare(s->db, pf_sql_texts, PF_SQL_COUNT, s->stmt);
