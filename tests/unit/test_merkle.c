@@ -279,6 +279,18 @@ static void a_growth_with_any_byte_or_length_changed_is_refused(void **state)
     }
 }
 
+/* The hashes are right, but no list of one entry has a path. */
+static void a_path_that_goes_above_the_root_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(pf_merkle_check_path(
+                         leaf[1], 0, 1, (const uint8_t(*)[32])leaf, 1, root[2]),
+                     POCKETFED_PROOF);
+    assert_int_equal(pf_merkle_check_path(
+                         leaf[1], 1, 2, (const uint8_t(*)[32])leaf, 1, root[2]),
+                     POCKETFED_OK);
+}
+
 static void sizes_at_the_end_of_the_numbers_do_no_harm(void **state)
 {
     static const uint64_t odd[] = {
@@ -320,6 +332,7 @@ int main(void)
         cmocka_unit_test(a_list_proves_that_it_begins_with_every_earlier_one),
         cmocka_unit_test(another_history_of_the_same_length_is_refused),
         cmocka_unit_test(a_growth_with_any_byte_or_length_changed_is_refused),
+        cmocka_unit_test(a_path_that_goes_above_the_root_is_refused),
         cmocka_unit_test(sizes_at_the_end_of_the_numbers_do_no_harm),
     };
 
