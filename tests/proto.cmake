@@ -1,7 +1,7 @@
 # proto: what travels.
 set(PF_PROTO_ROOMS pf_base pf_crypto pf_kernels pf_nn pf_proto)
 foreach(module calls problem plan sfield httpsig httpsig_parse statement joinlink
-    merkle)
+    merkle record)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c
     ROOMS ${PF_PROTO_ROOMS})
 endforeach()
@@ -10,7 +10,7 @@ pf_test(unit_update LABEL unit SOURCES unit/test_update.c check/guard.c
 pf_test(unit_messages LABEL unit SOURCES unit/test_messages.c check/tables.c
   ROOMS ${PF_PROTO_ROOMS})
 
-foreach(input update httpsig joinlink plan problem merkle)
+foreach(input update httpsig joinlink plan problem merkle record)
   pf_fuzz(fuzz_${input} SOURCES fuzz/fuzz_${input}.c ROOMS ${PF_PROTO_ROOMS}
     CORPUS ${input})
 endforeach()
