@@ -4,7 +4,7 @@ set(PF_CHECK ${CMAKE_CURRENT_SOURCE_DIR}/check)
 
 set(PF_STORE_BENCH ${PF_CHECK}/store_bench.c ${PF_CHECK}/tmpdir.c)
 
-foreach(module store store_open enrol)
+foreach(module store store_open store_proof enrol)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c
     ${PF_STORE_BENCH} ROOMS ${PF_CORE_ROOMS})
 endforeach()

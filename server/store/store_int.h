@@ -8,7 +8,7 @@
 #include "store.h"
 
 #define PF_STORE_APPLICATION 0x70666431 /* "pfd1" */
-#define PF_STORE_VERSION     1
+#define PF_STORE_VERSION     2
 #define PF_STORE_PATH_MAX    4096
 
 /* Every statement of the writing connection; texts in store_write.c. */
@@ -41,6 +41,11 @@ enum pf_sql {
     PF_SQL_CLOCK_SET,
     PF_SQL_NEEDED,
     PF_SQL_EXPIRED,
+    PF_SQL_SEAL_RECORD,
+    PF_SQL_SEAL_LEAF,
+    PF_SQL_LOG_END,
+    PF_SQL_PLAN_SIGN,
+    PF_SQL_ROTATE,
     PF_SQL_COUNT,
 };
 extern const char *const pf_sql_texts[PF_SQL_COUNT];
@@ -50,6 +55,11 @@ enum pf_read_sql {
     PF_READ_DEVICES,
     PF_READ_ACK,
     PF_READ_ROUNDS,
+    PF_READ_SEALED,
+    PF_READ_LEAF,
+    PF_READ_LEAVES,
+    PF_READ_LOG,
+    PF_READ_ROTATION,
     PF_READ_COUNT,
 };
 extern const char *const pf_read_texts[PF_READ_COUNT];

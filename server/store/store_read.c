@@ -20,6 +20,18 @@ const char *const pf_read_texts[PF_READ_COUNT] = {
                        "train_loss, test_loss, test_accuracy, reason "
                        "FROM rounds WHERE task = ?1 AND round > ?2 "
                        "ORDER BY round LIMIT ?3",
+    [PF_READ_SEALED] = "SELECT seq, body, signature FROM round_records "
+                       "WHERE task = ?1 AND round = ?2",
+    [PF_READ_LEAF] = "SELECT place, pseudonym, digest, weight, staleness, "
+                     "status FROM leaves WHERE task = ?1 AND round = ?2 "
+                     "AND pseudonym = ?3 AND (?4 IS NULL OR digest = ?4) "
+                     "ORDER BY place LIMIT 1",
+    [PF_READ_LEAVES] = "SELECT place, pseudonym, digest, weight, staleness, "
+                       "status FROM leaves WHERE task = ?1 AND round = ?2 "
+                       "ORDER BY pseudonym, digest",
+    [PF_READ_LOG] = "SELECT seq, body FROM round_records WHERE task = ?1 "
+                    "AND seq >= ?2 ORDER BY seq",
+    [PF_READ_ROTATION] = "SELECT body, signature FROM rotations WHERE old = ?1",
 };
 
 /* ---- loading ---------------------------------------------------------- */

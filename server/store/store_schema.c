@@ -62,8 +62,28 @@ static const char schema_1[] =
     "CREATE TABLE clock("
     " id INTEGER PRIMARY KEY CHECK(id = 1), ms INTEGER NOT NULL) STRICT;";
 
+/* What ended rounds are sealed with (store_proof.h), kept for ever.  A task's
+ * round_records, by seq from 0 on without a gap, are its log.  The key of
+ * leaves is the order of a round's tree: by pseudonym, then digest; place is
+ * the number in that order.  rotations are found by the fingerprint of the key
+ * that was replaced. */
+static const char schema_2[] =
+    "CREATE TABLE round_records("
+    " task INTEGER NOT NULL REFERENCES tasks, seq INTEGER NOT NULL,"
+    " round INTEGER NOT NULL, body BLOB NOT NULL, signature BLOB NOT NULL,"
+    " PRIMARY KEY(task, seq), UNIQUE(task, round)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE leaves("
+    " task INTEGER NOT NULL REFERENCES tasks, round INTEGER NOT NULL,"
+    " pseudonym BLOB NOT NULL, digest BLOB NOT NULL, place INTEGER NOT NULL,"
+    " weight INTEGER NOT NULL, staleness INTEGER NOT NULL,"
+    " status INTEGER NOT NULL,"
+    " PRIMARY KEY(task, round, pseudonym, digest)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE rotations("
+    " old BLOB NOT NULL PRIMARY KEY, body BLOB NOT NULL,"
+    " signature BLOB NOT NULL) STRICT, WITHOUT ROWID;";
+
 /* migrations[v] leads from user_version v to v + 1. */
-static const char *const migrations[PF_STORE_VERSION] = {schema_1};
+static const char *const migrations[PF_STORE_VERSION] = {schema_1, schema_2};
 
 int pf_sql_connect(sqlite3 *db)
 {

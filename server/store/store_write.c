@@ -94,6 +94,18 @@ const char *const pf_sql_texts[PF_SQL_COUNT] = {
     [PF_SQL_EXPIRED] = "SELECT model, state FROM rounds "
                        "WHERE task = ?1 AND model IS NOT NULL "
                        "ORDER BY round DESC LIMIT 4 OFFSET ?2",
+    [PF_SQL_SEAL_RECORD] = "INSERT INTO round_records(task, seq, round, body, "
+                           "signature) SELECT ?1, coalesce(max(seq) + 1, 0), "
+                           "?2, ?3, ?4 "
+                           "FROM round_records WHERE task = ?1",
+    [PF_SQL_SEAL_LEAF] = "INSERT INTO leaves(task, round, place, pseudonym, "
+                         "digest, weight, staleness, status) "
+                         "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [PF_SQL_LOG_END] = "SELECT seq, body FROM round_records WHERE task = ?1 "
+                       "ORDER BY seq DESC LIMIT 1",
+    [PF_SQL_PLAN_SIGN] = "UPDATE tasks SET plan_signature = ?2 WHERE id = ?1",
+    [PF_SQL_ROTATE] = "INSERT INTO rotations(old, body, signature) "
+                      "VALUES(?1, ?2, ?3) ON CONFLICT(old) DO NOTHING",
 };
 
 enum pocketfed_status pf_store_begin(struct pf_store *s, struct pf_error *err)

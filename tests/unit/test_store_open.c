@@ -14,14 +14,14 @@ static void refuses_a_newer_version_by_a_sentence(void **state)
     struct pf_store *s = NULL;
 
     bench_close(b);
-    bench_query(b, "PRAGMA user_version=2");
+    bench_query(b, "PRAGMA user_version=3");
     assert_int_equal(pf_store_open(b->dir, NULL, &s, &b->err),
                      POCKETFED_UNSUPPORTED);
     assert_null(s);
-    assert_non_null(strstr(b->err.text, "state version 2"));
-    assert_non_null(strstr(b->err.text, "up to 1"));
+    assert_non_null(strstr(b->err.text, "state version 3"));
+    assert_non_null(strstr(b->err.text, "up to 2"));
     assert_true(b->err.hint[0] != '\0');
-    bench_query(b, "PRAGMA user_version=1");
+    bench_query(b, "PRAGMA user_version=2");
     bench_open(b);
 }
 
