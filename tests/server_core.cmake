@@ -13,7 +13,7 @@ pf_test(unit_segment LABEL unit SOURCES unit/test_segment.c ${PF_CHECK}/tmpdir.c
 pf_test(unit_objects LABEL unit SOURCES unit/test_objects.c ${PF_CHECK}/tmpdir.c
   ROOMS ${PF_CORE_ROOMS})
 pf_test(unit_queue LABEL unit SOURCES unit/test_queue.c ROOMS ${PF_CORE_ROOMS})
-foreach(module coordinator coordinator_stops)
+foreach(module coordinator coordinator_stops seal)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c
     ${PF_CHECK}/core.c ${PF_CHECK}/tmpdir.c ROOMS ${PF_CORE_ROOMS})
 endforeach()

@@ -1,5 +1,7 @@
 #include "coordinator_int.h"
 
+#include "seal.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,6 +130,25 @@ static struct pf_round_counters counters_of(struct pf_live_task *t, int ended)
     return n;
 }
 
+/* The record that devices will hold us to. */
+static enum pocketfed_status seal(struct pf_coordinator *c,
+                                  const struct pf_live_task *t,
+                                  const struct pf_record *rec,
+                                  struct pf_error *err)
+{
+    struct pf_round_end end = {.round = rec->round, .time_ms = pf_wall_ms()};
+
+    end.outcome = PF_RECORD_ABANDONED;
+    if (rec->kind == PF_REC_PUBLISHED) {
+        end.outcome = PF_RECORD_PUBLISHED;
+        end.model = rec->u.published.model;
+        end.strategy = rec->u.published.state;
+        end.sums = rec->u.published.sums;
+        end.saturated = rec->u.published.saturated;
+    }
+    return pf_seal_round(c->config.store, c->config.record_key, t, &end, err);
+}
+
 static enum pocketfed_status write_records(struct pf_coordinator *c,
                                            const struct pf_task_step *s,
                                            struct pf_error *err)
@@ -146,6 +167,8 @@ static enum pocketfed_status write_records(struct pf_coordinator *c,
             counters = counters_of(s->task, ended);
         st = pf_store_record(c->config.store, s->task->stored.id, rec,
                              counted ? &counters : NULL, err);
+        if (st == POCKETFED_OK && ended)
+            st = seal(c, s->task, rec, err);
         atomic_fetch_add(&c->records, 1);
     }
     return st;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "seal.h"
 #include "text.h"
 
 /* The start: records through the same apply, then everything that no record
@@ -218,6 +219,8 @@ enum pocketfed_status pf_coordinator_load(struct pf_coordinator *c,
     c->clock_kept = c->clock_base - PF_CLOCK_MS;
     if (st == POCKETFED_OK)
         st = reopen(c, err);
+    for (t = c->tasks; t && st == POCKETFED_OK; t = t->next)
+        st = pf_seal_plan(c->config.store, c->config.record_key, t, err);
     resume.kind = PF_EV_RESUME;
     for (t = c->tasks; t && st == POCKETFED_OK; t = t->next)
         pf_coordinator_deliver(c, t, &resume);

@@ -273,6 +273,7 @@ static void finished(struct step *s, const struct pf_event *ev)
     rec = draft(s, PF_REC_PUBLISHED, r->round);
     memcpy(rec->u.published.model, ev->u.finished.model, 32);
     memcpy(rec->u.published.state, ev->u.finished.state, 32);
+    memcpy(rec->u.published.sums, ev->u.finished.sums, 32);
     rec->u.published.accepted = r->roster[0].n_accepted;
     rec->u.published.weight = r->weight;
     rec->u.published.saturated = r->saturated;

@@ -86,6 +86,7 @@ struct pf_event {
         } update;
         struct {
             uint8_t model[32], state[32]; /* state: zeros without one */
+            uint8_t sums[32];             /* of the sums blob, record.h */
         } finished;
         struct {
             double loss, accuracy;
@@ -126,6 +127,7 @@ struct pf_record {
         int failure;
         struct {
             uint8_t model[32], state[32];
+            uint8_t sums[32]; /* kept in the round's record: zeros when read */
             uint64_t accepted, weight, saturated;
             double train_loss;
         } published;
@@ -215,6 +217,19 @@ void pf_round_folds(const struct pf_round *r,
                     void (*visit)(void *ctx, uint64_t round,
                                   const struct pf_effect *fold),
                     void *ctx);
+
+/* What counted in a round: for its tree of leaves. */
+struct pf_accepted {
+    uint8_t device[PF_DEVICE_LEN], digest[32];
+    uint64_t weight;
+    uint32_t staleness;
+};
+/* Each accepted update of the newest round or the one before it, ended or not,
+ * and the model that it started from. 0: the round is neither. */
+int pf_round_accepted(const struct pf_round *r, uint64_t round,
+                      uint8_t base[32],
+                      void (*visit)(void *ctx, const struct pf_accepted *a),
+                      void *ctx);
 
 /* Views for the status answers (devices, bytes are the caller's to fill). */
 void pf_round_task_status(const struct pf_round *r, int64_t now_ms,

@@ -46,6 +46,32 @@ void pf_round_folds(const struct pf_round *r,
     }
 }
 
+int pf_round_accepted(const struct pf_round *r, uint64_t round,
+                      uint8_t base[32],
+                      void (*visit)(void *ctx, const struct pf_accepted *a),
+                      void *ctx)
+{
+    const struct pf_roster *roster = &r->roster[0];
+    struct pf_accepted a;
+    uint32_t i;
+
+    if (roster->round != round)
+        roster = &r->roster[1];
+    if (roster->round != round || round == 0)
+        return 0;
+    memcpy(base, roster->base, 32);
+    memset(&a, 0, sizeof a);
+    for (i = 0; i < roster->n; i++) {
+        if (roster->entry[i].state != PF_ENTRY_ACCEPTED)
+            continue;
+        memcpy(a.device, roster->entry[i].device.id, sizeof a.device);
+        memcpy(a.digest, roster->entry[i].digest, sizeof a.digest);
+        a.weight = roster->entry[i].weight;
+        visit(ctx, &a);
+    }
+    return 1;
+}
+
 void pf_round_task_status(const struct pf_round *r, int64_t now_ms,
                           struct pf_task_status *out)
 {

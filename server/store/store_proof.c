@@ -27,9 +27,9 @@ enum pocketfed_status pf_store_seal(struct pf_store *s, int64_t task,
     size_t i;
     int rc;
 
-    rc = pf_sql_bind(s->stmt[PF_SQL_SEAL_RECORD], "iubb", task, seal->round,
+    rc = pf_sql_bind(s->stmt[PF_SQL_SEAL_RECORD], "iubbD", task, seal->round,
                      seal->body, seal->len, seal->signature,
-                     (size_t)PF_SIGNATURE_LEN);
+                     (size_t)PF_SIGNATURE_LEN, seal->sums);
     st = pf_sql_run(s, PF_SQL_SEAL_RECORD, rc, "write a round's record", err);
     for (i = 0; i < seal->n_leaves && st == POCKETFED_OK; i++)
         st = write_leaf(s, task, seal, i, err);

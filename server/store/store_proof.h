@@ -18,6 +18,7 @@ struct pf_seal {
     const void *body; /* the record's exact bytes */
     size_t len;
     const uint8_t *signature; /* PF_SIGNATURE_LEN */
+    const uint8_t *sums; /* digest of the object that holds them, or NULL */
     const struct pf_leaf *leaves;
     size_t n_leaves;
 };

@@ -71,6 +71,7 @@ static const char schema_2[] =
     "CREATE TABLE round_records("
     " task INTEGER NOT NULL REFERENCES tasks, seq INTEGER NOT NULL,"
     " round INTEGER NOT NULL, body BLOB NOT NULL, signature BLOB NOT NULL,"
+    " sums BLOB,"
     " PRIMARY KEY(task, seq), UNIQUE(task, round)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE leaves("
     " task INTEGER NOT NULL REFERENCES tasks, round INTEGER NOT NULL,"

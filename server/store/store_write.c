@@ -90,13 +90,21 @@ const char *const pf_sql_texts[PF_SQL_COUNT] = {
         "  ORDER BY round DESC LIMIT ?2) "
         "UNION SELECT state FROM (SELECT state FROM rounds "
         "  WHERE task = ?1 AND model IS NOT NULL "
-        "  ORDER BY round DESC LIMIT ?2)",
-    [PF_SQL_EXPIRED] = "SELECT model, state FROM rounds "
-                       "WHERE task = ?1 AND model IS NOT NULL "
-                       "ORDER BY round DESC LIMIT 4 OFFSET ?2",
+        "  ORDER BY round DESC LIMIT ?2) "
+        /* sums are kept as long as models */
+        "UNION SELECT sums FROM (SELECT sums FROM round_records "
+        "  WHERE task = ?1 AND sums IS NOT NULL ORDER BY seq DESC LIMIT ?2)",
+    [PF_SQL_EXPIRED] =
+        "SELECT * FROM (SELECT model, state FROM rounds "
+        "  WHERE task = ?1 AND model IS NOT NULL "
+        "  ORDER BY round DESC LIMIT 4 OFFSET ?2) "
+        "UNION ALL SELECT * FROM (SELECT sums, NULL FROM round_records "
+        "  WHERE task = ?1 AND sums IS NOT NULL "
+        "  ORDER BY seq DESC LIMIT 4 OFFSET ?2)",
     [PF_SQL_SEAL_RECORD] = "INSERT INTO round_records(task, seq, round, body, "
-                           "signature) SELECT ?1, coalesce(max(seq) + 1, 0), "
-                           "?2, ?3, ?4 "
+                           "signature, sums) "
+                           "SELECT ?1, coalesce(max(seq) + 1, 0), "
+                           "?2, ?3, ?4, ?5 "
                            "FROM round_records WHERE task = ?1",
     [PF_SQL_SEAL_LEAF] = "INSERT INTO leaves(task, round, place, pseudonym, "
                          "digest, weight, staleness, status) "

@@ -28,7 +28,8 @@ static void seal(struct bench *b, int64_t task, uint64_t round,
 {
     struct pf_leaf leaves[200];
     uint8_t sig[PF_SIGNATURE_LEN];
-    struct pf_seal s = {round, text, strlen(text), sig, leaves, (size_t)n};
+    struct pf_seal s = {round, text,   strlen(text), sig,
+                        NULL,  leaves, (size_t)n};
 
     memset(sig, (int)round, sizeof sig);
     for (int i = 0; i < n; i++)
@@ -75,7 +76,7 @@ static void two_updates_of_one_device_are_told_apart_by_digest(void **state)
     int64_t task = bench_add_task(b, "a", 1);
     struct pf_leaf leaves[2], leaf;
     uint8_t sig[PF_SIGNATURE_LEN] = {0}, other[32] = {0};
-    struct pf_seal s = {1, "x", 1, sig, leaves, 2};
+    struct pf_seal s = {1, "x", 1, sig, NULL, leaves, 2};
     uint64_t place;
 
     leaf_of(7, 1, &leaves[0]);
@@ -105,7 +106,7 @@ static void what_is_not_committed_is_not_sealed(void **state)
     struct bench *b = *state;
     int64_t task = bench_add_task(b, "a", 1);
     uint8_t sig[PF_SIGNATURE_LEN] = {0}, last[32];
-    struct pf_seal s = {1, "x", 1, sig, NULL, 0};
+    struct pf_seal s = {1, "x", 1, sig, NULL, NULL, 0};
     struct pf_sealed got;
     uint64_t size;
 
@@ -125,7 +126,7 @@ static void a_round_is_sealed_once(void **state)
     struct bench *b = *state;
     int64_t task = bench_add_task(b, "a", 1);
     uint8_t sig[PF_SIGNATURE_LEN] = {0};
-    struct pf_seal s = {1, "other", 5, sig, NULL, 0};
+    struct pf_seal s = {1, "other", 5, sig, NULL, NULL, 0};
 
     seal(b, task, 1, "first", 1);
     bench_begin(b);
