@@ -211,11 +211,13 @@ enum pocketfed_status pf_round_record_read(const void *p, size_t n,
     return st;
 }
 
-enum pocketfed_status pf_path_read(const char (*hex)[65], size_t n,
+enum pocketfed_status pf_path_read(const char (*hex)[65], size_t n, size_t most,
                                    uint8_t (*out)[32])
 {
     size_t i;
 
+    if (n > most)
+        return POCKETFED_PROOF;
     for (i = 0; i < n; i++)
         if (!pf_unhex(hex[i], strnlen(hex[i], 65), out[i], 32))
             return POCKETFED_PROOF;

@@ -146,8 +146,9 @@ enum pocketfed_status pf_round_record_read(const void *p, size_t n,
                                            struct pf_round_record *out,
                                            struct pf_error *err);
 
-/* n hashes of a message's path as bytes and back. PROOF when one is no hash. */
-enum pocketfed_status pf_path_read(const char (*hex)[65], size_t n,
+/* n hashes of a message's path as bytes and back. PROOF when one is no hash, or
+ * when there are more than `most`. */
+enum pocketfed_status pf_path_read(const char (*hex)[65], size_t n, size_t most,
                                    uint8_t (*out)[32]);
 void pf_path_write(const uint8_t (*hash)[32], size_t n, char (*out)[65]);
 

@@ -21,3 +21,6 @@ target_include_directories(fuzz_messages PRIVATE ${CMAKE_SOURCE_DIR}/tests/check
 pf_test(openapi_matches_calls LABEL unit
   SOURCES unit/test_openapi.c check/openapi.c check/tables.c
   ROOMS ${PF_PROTO_ROOMS})
+
+pf_test(unit_proof LABEL unit SOURCES unit/test_proof.c check/fakelog.c
+  ROOMS ${PF_PROTO_ROOMS})

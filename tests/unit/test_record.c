@@ -289,16 +289,18 @@ static void a_path_survives_its_hex_and_other_text_is_none(void **state)
     memset(hash[0], 0xa5, 32);
     memset(hash[1], 0x5a, 32);
     pf_path_write((const uint8_t(*)[32])hash, 2, hex);
-    assert_int_equal(pf_path_read((const char(*)[65])hex, 2, back), 0);
+    assert_int_equal(pf_path_read((const char(*)[65])hex, 2, 2, back), 0);
     assert_memory_equal(hash, back, sizeof hash);
+    assert_int_equal(pf_path_read((const char(*)[65])hex, 2, 1, back),
+                     POCKETFED_PROOF);
     hex[1][63] = '\0';
-    assert_int_equal(pf_path_read((const char(*)[65])hex, 2, back),
+    assert_int_equal(pf_path_read((const char(*)[65])hex, 2, 2, back),
                      POCKETFED_PROOF);
     hex[1][63] = 'g';
-    assert_int_equal(pf_path_read((const char(*)[65])hex, 2, back),
+    assert_int_equal(pf_path_read((const char(*)[65])hex, 2, 2, back),
                      POCKETFED_PROOF);
     memset(hex[1], 'a', sizeof hex[1]); /* without an end */
-    assert_int_equal(pf_path_read((const char(*)[65])hex, 2, back),
+    assert_int_equal(pf_path_read((const char(*)[65])hex, 2, 2, back),
                      POCKETFED_PROOF);
 }
 
