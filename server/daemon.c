@@ -11,6 +11,7 @@
 #include "listen.h"
 #include "nonce.h"
 #include "prover.h"
+#include "rotate.h"
 
 /* Signed requests within the skew window: at 24 bytes each, 50 MB at most. */
 #define MAX_NONCES (1u << 20)
@@ -181,6 +182,7 @@ static enum pocketfed_status open_core(struct pf_daemon *d,
     if (c.queue_capacity < 2 * d->config.max_connections)
         c.queue_capacity = 2 * d->config.max_connections;
     if ((st = pf_store_open(d->dir.path, &d->log, &d->store, err)) ||
+        (st = pf_rotate_note(d->dir.path, d->store, err)) ||
         (st = pf_objects_open(d->dir.path, &d->log, &e->objects, err)))
         return st;
     c.store = d->store;

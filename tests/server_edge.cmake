@@ -5,7 +5,7 @@ foreach(module nonce auth)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c
     ROOMS ${PF_EDGE_ROOMS})
 endforeach()
-foreach(module config statedir)
+foreach(module config statedir rotate)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c check/tmpdir.c
     ROOMS ${PF_EDGE_ROOMS})
 endforeach()
