@@ -25,6 +25,9 @@ const struct pf_call pf_calls[PF_CALL_COUNT] = {
         DEVICE, UPDATE, PF_MAX_UPDATE),
     ROW(FAILURE, CLIENT, "POST", "/v1/tasks/{task}/rounds/{round}/failure",
         DEVICE, CONTROL, PF_MAX_CONTROL_BODY),
+    ROW(PROOF, CLIENT, "GET", "/v1/tasks/{task}/rounds/{round}/proof",
+        DEVICE, NONE, 0),
+    ROW(KEY, CLIENT, "GET", "/v1/keys/{digest}", NONE, NONE, 0),
     ROW(TASK_STATUS, CLIENT, "GET", "/v1/tasks/{task}", DEVICE, NONE, 0),
 
     ROW(ADMIN_INFO, ADMIN, "GET", "/admin/v1", ADMIN, NONE, 0),

@@ -14,6 +14,9 @@
 #define PF_SAY_ENROLMENT  "enrolment"
 #define PF_SAY_ASSIGNMENT "assignment"
 #define PF_SAY_ACK        "acknowledgement"
+#define PF_SAY_RECORD     "record"
+#define PF_SAY_LOG        "log"
+#define PF_SAY_ROTATION   "rotation"
 #define PF_SAY_TIME                                                            \
     "time" /* body of a clock-skew or created-before-start                     \
               problem */

@@ -374,7 +374,9 @@ enum pocketfed_status pf_config_help(struct pf_buf *out)
     pf_buf_adds(out, "pocketfedd - the aggregation server of pocketfed\n\n"
                      "  pocketfedd                       start with defaults\n"
                      "  pocketfedd --state DIR --listen 127.0.0.1:0\n"
-                     "  pocketfedd --print-config > pocketfedd.ini\n\n"
+                     "  pocketfedd --print-config > pocketfedd.ini\n"
+                     "  pocketfedd rotate-key --state DIR   a new record key; "
+                     "devices follow\n\n"
                      "Options, each also in the file and as a variable:\n");
     for (o = pf_options; o->key; o++) {
         if (!o->flag)

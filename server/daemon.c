@@ -10,6 +10,8 @@
 #include "clock.h"
 #include "listen.h"
 #include "nonce.h"
+#include "prover.h"
+#include "rotate.h"
 
 /* Signed requests within the skew window: at 24 bytes each, 50 MB at most. */
 #define MAX_NONCES (1u << 20)
@@ -180,6 +182,7 @@ static enum pocketfed_status open_core(struct pf_daemon *d,
     if (c.queue_capacity < 2 * d->config.max_connections)
         c.queue_capacity = 2 * d->config.max_connections;
     if ((st = pf_store_open(d->dir.path, &d->log, &d->store, err)) ||
+        (st = pf_rotate_note(d->dir.path, d->store, err)) ||
         (st = pf_objects_open(d->dir.path, &d->log, &e->objects, err)))
         return st;
     c.store = d->store;
@@ -211,6 +214,7 @@ static enum pocketfed_status open_edge(struct pf_daemon *d,
     if ((st = pf_nonces_create(MAX_NONCES, &e->verifier.nonces)) ||
         (st = pf_inflight_create(&e->inflight)) ||
         (st = pf_downlink_create(&e->downlink)) ||
+        (st = pf_prover_create(&e->prover)) ||
         (st = pf_readers_create(d->store, &e->readers)))
         return pf_fail(err, st, "no memory to start with");
     return POCKETFED_OK;
@@ -319,6 +323,7 @@ void pf_daemon_stop(struct pf_daemon *d)
         pf_coordinator_stop(e->coordinator);
     e->coordinator = NULL;
     pf_readers_free(e->readers);
+    pf_prover_free(e->prover);
     pf_downlink_free(e->downlink);
     pf_inflight_free(e->inflight);
     pf_nonces_free(e->verifier.nonces);

@@ -1,4 +1,5 @@
-/* pocketfedd - the aggregation server: options, signals, start and end. */
+/* pocketfedd - the aggregation server: options, signals, start and end; and the
+ * command that works on a stopped daemon's state. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -8,8 +9,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "daemon.h"
+#include "rotate.h"
 #include "sdnotify.h"
+#include "text.h"
+
+#define NOT_STARTED "the daemon did not start"
 
 #define EXIT_USAGE  2
 #define EXIT_CONFIG 78
@@ -35,13 +41,13 @@ static void put(int fd, const struct pf_buf *text)
 }
 
 /* What did not happen, why, what to do, the page; as `pocketfed` says it. */
-static int fail(const struct pf_config *c, const struct pf_error *err)
+static int fail(const struct pf_config *c, const char *what,
+                const struct pf_error *err)
 {
     int code = exit_code(err->status);
     struct pf_buf out;
 
-    fprintf(stderr, "pocketfedd: the daemon did not start\n  why:  %s\n",
-            err->text);
+    fprintf(stderr, "pocketfedd: %s\n  why:  %s\n", what, err->text);
     if (err->hint[0])
         fprintf(stderr, "  do:   %s\n", err->hint);
     fprintf(stderr, "  page: docs/CONFIGURATION.md\n");
@@ -50,8 +56,8 @@ static int fail(const struct pf_config *c, const struct pf_error *err)
     pf_buf_init(&out, 8192);
     pf_buf_addf(&out,
                 "{\"type\":\"error\",\"success\":false,\"status\":\"%s\","
-                "\"what\":\"the daemon did not start\",\"why\":",
-                pocketfed_status_name(err->status));
+                "\"what\":\"%s\",\"why\":",
+                pocketfed_status_name(err->status), what);
     pf_json_string(&out, err->text);
     pf_buf_adds(&out, ",\"hint\":");
     pf_json_string(&out, err->hint);
@@ -127,6 +133,35 @@ static void serve(struct pf_daemon *d, const sigset_t *set)
     }
 }
 
+/* `pocketfedd rotate-key`; argv as main's, without the first word. */
+static int rotate_key(struct pf_config *c, int argc, char **argv)
+{
+    static const char what[] = "the record key was not replaced";
+    struct pf_error err = {0};
+    enum pocketfed_status st;
+    uint8_t before[32], after[32];
+    char was[65], is[65];
+
+    st = pf_config_load(c, argc, argv, getenv, &err);
+    if (st != POCKETFED_OK)
+        return fail(c, what, &err);
+    if (informed(c))
+        return EXIT_SUCCESS;
+    st = pf_rotate_key(c->state, pf_wall_ms(), before, after, &err);
+    if (st != POCKETFED_OK)
+        return fail(c, what, &err);
+    pf_hex(before, 32, was);
+    pf_hex(after, 32, is);
+    if (c->json)
+        printf("{\"type\":\"rotation\",\"old\":\"%s\",\"new\":\"%s\"}\n", was,
+               is);
+    fprintf(stderr,
+            "record key %s\nreplaces   %s\n"
+            "devices follow when the daemon runs again; back up %s/keys\n",
+            is, was, c->state);
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
     static struct pf_daemon daemon;
@@ -135,9 +170,11 @@ int main(int argc, char **argv)
     enum pocketfed_status st;
     sigset_t set;
 
+    if (argc > 1 && strcmp(argv[1], "rotate-key") == 0)
+        return rotate_key(&config, argc - 1, argv + 1);
     st = pf_config_load(&config, argc, argv, getenv, &err);
     if (st != POCKETFED_OK)
-        return fail(&config, &err);
+        return fail(&config, NOT_STARTED, &err);
     if (informed(&config))
         return EXIT_SUCCESS;
 
@@ -151,7 +188,7 @@ int main(int argc, char **argv)
 
     st = pf_daemon_start(&daemon, &config, &err);
     if (st != POCKETFED_OK)
-        return fail(&config, &err);
+        return fail(&config, NOT_STARTED, &err);
     say_started(&daemon);
     pf_sdnotify("READY=1\nSTATUS=serving");
     serve(&daemon, &set);

@@ -7,6 +7,7 @@
 
 #include "file.h"
 #include "json.h"
+#include "rotate.h"
 
 #define MAX_PEM   (64u << 10)
 #define CERT_DAYS 3650
@@ -111,6 +112,7 @@ static enum pocketfed_status open_keys(struct pf_statedir *s,
 
     if ((st = pf_path_join(s->path, "keys", keys, sizeof keys, err)) ||
         (st = pf_dir_make(keys, 0700, err)) ||
+        (st = pf_rotate_resume(keys, err)) ||
         (st = pf_path_join(keys, "record.key", record, sizeof record, err)) ||
         (st = pf_path_join(keys, "tls.key", tls_key, sizeof tls_key, err)) ||
         (st = pf_path_join(keys, "tls.crt", cert, sizeof cert, err)) ||

@@ -5,13 +5,13 @@ foreach(module nonce auth)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c
     ROOMS ${PF_EDGE_ROOMS})
 endforeach()
-foreach(module config statedir)
+foreach(module config statedir rotate)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c check/tmpdir.c
     ROOMS ${PF_EDGE_ROOMS})
 endforeach()
 pf_fuzz(fuzz_config CORPUS config SOURCES fuzz/fuzz_config.c
   ROOMS ${PF_EDGE_ROOMS})
-foreach(module routes routes_objects routes_admin uploads http tls)
+foreach(module routes routes_objects routes_admin routes_proof uploads http tls)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c check/edge.c
     check/tmpdir.c ROOMS ${PF_EDGE_ROOMS})
 endforeach()

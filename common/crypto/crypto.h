@@ -16,8 +16,13 @@
 #define PF_SIGNATURE_LEN 64
 #define PF_PUBLIC_MAX    65
 
-/* SHA-256. The one-shot form cannot fail. */
+/* SHA-256. The one-shot forms cannot fail; _two is of a and b in a row. */
 void pf_sha256(const void *p, size_t n, uint8_t out[PF_DIGEST_LEN]);
+void pf_sha256_two(const void *a, size_t n_a, const void *b, size_t n_b,
+                   uint8_t out[PF_DIGEST_LEN]);
+/* HMAC (RFC 2104) with SHA-256. Cannot fail. */
+void pf_hmac_sha256(const void *key, size_t n_key, const void *msg, size_t n,
+                    uint8_t out[PF_DIGEST_LEN]);
 struct pf_hash;                    /* running */
 struct pf_hash *pf_hash_new(void); /* NULL: no memory */
 void pf_hash_add(struct pf_hash *h, const void *p, size_t n);

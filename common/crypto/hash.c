@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
@@ -55,26 +56,70 @@ static void block(uint32_t h[8], const uint8_t *p)
         h[i] += v[i];
 }
 
-static void sha256_plain(const uint8_t *p, size_t n, uint8_t *out)
-{
-    uint32_t h[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                     0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    uint8_t last[128] = {0};
-    uint64_t bits = (uint64_t)n * 8;
-    size_t end, i;
+/* A message in pieces, the last of which ends it. */
+struct plain {
+    uint32_t h[8];
+    uint8_t part[64];
+    size_t n_part;
+    uint64_t total;
+};
 
-    for (; n >= 64; p += 64, n -= 64)
-        block(h, p);
-    if (n > 0)
-        memcpy(last, p, n);
-    last[n] = 0x80;
-    end = n < 56 ? 64 : 128;
+static void plain_begin(struct plain *s)
+{
+    static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372,
+                                      0xa54ff53a, 0x510e527f, 0x9b05688c,
+                                      0x1f83d9ab, 0x5be0cd19};
+
+    memcpy(s->h, start, sizeof s->h);
+    s->n_part = 0;
+    s->total = 0;
+}
+
+static void plain_add(struct plain *s, const uint8_t *p, size_t n)
+{
+    size_t take;
+
+    s->total += n;
+    while (n > 0) {
+        if (s->n_part == 0 && n >= 64) {
+            block(s->h, p);
+            take = 64;
+        } else {
+            take = 64 - s->n_part < n ? 64 - s->n_part : n;
+            memcpy(s->part + s->n_part, p, take);
+            s->n_part += take;
+            if (s->n_part == 64) {
+                block(s->h, s->part);
+                s->n_part = 0;
+            }
+        }
+        p += take;
+        n -= take;
+    }
+}
+
+static void plain_end(struct plain *s, uint8_t out[PF_DIGEST_LEN])
+{
+    uint64_t bits = s->total * 8;
+    uint8_t tail[72] = {0x80};
+    size_t pad = (s->n_part < 56 ? 56 : 120) - s->n_part, i;
+
     for (i = 0; i < 8; i++)
-        last[end - 1 - i] = (uint8_t)(bits >> 8 * i);
-    for (i = 0; i < end; i += 64)
-        block(h, last + i);
+        tail[pad + 7 - i] = (uint8_t)(bits >> 8 * i);
+    plain_add(s, tail, pad + 8);
     for (i = 0; i < 32; i++)
-        out[i] = (uint8_t)(h[i / 4] >> (24 - 8 * (i % 4)));
+        out[i] = (uint8_t)(s->h[i / 4] >> (24 - 8 * (i % 4)));
+}
+
+static void plain_two(const void *a, size_t n_a, const void *b, size_t n_b,
+                      uint8_t out[PF_DIGEST_LEN])
+{
+    struct plain s;
+
+    plain_begin(&s);
+    plain_add(&s, a, n_a);
+    plain_add(&s, b, n_b);
+    plain_end(&s, out);
 }
 
 void pf_sha256(const void *p, size_t n, uint8_t out[PF_DIGEST_LEN])
@@ -82,7 +127,42 @@ void pf_sha256(const void *p, size_t n, uint8_t out[PF_DIGEST_LEN])
     if (EVP_Q_digest(NULL, "SHA256", NULL, n ? p : "", n, out, NULL))
         return;
     ERR_clear_error();
-    sha256_plain(p, n, out);
+    plain_two(p, n, NULL, 0, out);
+}
+
+void pf_sha256_two(const void *a, size_t n_a, const void *b, size_t n_b,
+                   uint8_t out[PF_DIGEST_LEN])
+{
+    struct pf_hash *h = pf_hash_new();
+
+    if (!h) {
+        plain_two(a, n_a, b, n_b, out);
+        return;
+    }
+    pf_hash_add(h, a, n_a);
+    pf_hash_add(h, b, n_b);
+    pf_hash_end(h, out);
+    pf_hash_free(h);
+}
+
+/* RFC 2104 with B = 64. */
+void pf_hmac_sha256(const void *key, size_t n_key, const void *msg, size_t n,
+                    uint8_t out[PF_DIGEST_LEN])
+{
+    uint8_t pad[64] = {0}, inner[PF_DIGEST_LEN];
+    size_t i;
+
+    if (n_key > sizeof pad)
+        pf_sha256(key, n_key, pad);
+    else if (n_key > 0)
+        memcpy(pad, key, n_key);
+    for (i = 0; i < sizeof pad; i++)
+        pad[i] ^= 0x36;
+    pf_sha256_two(pad, sizeof pad, msg, n, inner);
+    for (i = 0; i < sizeof pad; i++)
+        pad[i] ^= 0x36 ^ 0x5c;
+    pf_sha256_two(pad, sizeof pad, inner, sizeof inner, out);
+    OPENSSL_cleanse(pad, sizeof pad);
 }
 
 struct pf_hash {

@@ -9,6 +9,7 @@
 #include "bytes.h"
 #include "publish.h"
 #include "queue.h"
+#include "record.h"
 
 struct work {
     int finish; /* else drop */
@@ -67,6 +68,30 @@ static enum pocketfed_status save_state(struct pf_background *b, size_t n,
     return st;
 }
 
+/* ---- the sums: an object that an auditor can take the step from --------- */
+
+static enum pocketfed_status save_sums(struct pf_background *b,
+                                       const struct pf_sum *sum,
+                                       uint8_t digest[32], struct pf_error *err)
+{
+    const struct pf_sums_head head = {sum->n, sum->updates, sum->weight,
+                                      sum->divisor, sum->saturated};
+    enum pocketfed_status st;
+    uint8_t *bytes = NULL;
+    size_t len, i;
+
+    if (pf_mul_size(sum->n, 8, &len) && pf_add_size(len, PF_SUMS_HEAD, &len))
+        bytes = malloc(len);
+    if (!bytes)
+        return pf_fail(err, POCKETFED_NO_MEMORY, "no memory for the sums");
+    pf_sums_head_write(&head, bytes);
+    for (i = 0; i < sum->n; i++)
+        pf_put64(bytes + PF_SUMS_HEAD + 8 * i, (uint64_t)sum->value[i]);
+    st = pf_objects_put(b->config.objects, bytes, len, digest, err);
+    free(bytes);
+    return st;
+}
+
 /* ---- finishing --------------------------------------------------------- */
 
 /* The next model and state as durable objects, their digests in ev. */
@@ -108,6 +133,8 @@ static enum pocketfed_status make_model(struct pf_background *b,
         goto out;
     if (n_state > 0)
         st = save_state(b, n_state, state, ev->u.finished.state, err);
+    if (st == POCKETFED_OK)
+        st = save_sums(b, sum, ev->u.finished.sums, err);
     if (st == POCKETFED_OK)
         st = pf_objects_put(b->config.objects, file.data, file.len,
                             ev->u.finished.model, err);

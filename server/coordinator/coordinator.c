@@ -1,5 +1,7 @@
 #include "coordinator_int.h"
 
+#include "seal.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -170,6 +172,33 @@ static struct pf_round_counters counters_of(struct pf_live_task *t, int ended)
     return n;
 }
 
+/* The record that devices will hold us to. */
+static enum pocketfed_status seal(struct pf_coordinator *c,
+                                  struct pf_live_task *t,
+                                  const struct pf_record *rec,
+                                  struct pf_error *err)
+{
+    struct pf_round_end end = {.round = rec->round, .time_ms = pf_wall_ms()};
+    enum pocketfed_status st;
+
+    end.outcome = PF_RECORD_ABANDONED;
+    if (rec->kind == PF_REC_PUBLISHED) {
+        end.outcome = rec->u.published.source ? PF_RECORD_ROLLED_BACK
+                                              : PF_RECORD_PUBLISHED;
+        end.source = rec->u.published.source;
+        end.model = rec->u.published.model;
+        end.strategy = rec->u.published.state;
+        end.sums = rec->u.published.sums;
+        end.saturated = rec->u.published.saturated;
+    }
+    st = pf_seal_round(c->config.store, c->config.record_key, t, &end, err);
+    if (rec->kind == PF_REC_PUBLISHED) { /* what the next record begins with */
+        memcpy(t->model_digest, rec->u.published.model, 32);
+        memcpy(t->state, rec->u.published.state, 32);
+    }
+    return st;
+}
+
 static enum pocketfed_status write_records(struct pf_coordinator *c,
                                            const struct pf_task_step *s,
                                            struct pf_error *err)
@@ -188,6 +217,8 @@ static enum pocketfed_status write_records(struct pf_coordinator *c,
             counters = counters_of(s->task, ended);
         st = pf_store_record(c->config.store, s->task->stored.id, rec,
                              counted ? &counters : NULL, err);
+        if (st == POCKETFED_OK && ended)
+            st = seal(c, s->task, rec, err);
         atomic_fetch_add(&c->records, 1);
     }
     return st;

@@ -38,7 +38,8 @@ struct pf_live_task {
     struct pf_live_task *next;
     /* coordinator thread only */
     struct pf_round *round;
-    uint8_t state[32]; /* the strategy's, after the last published round */
+    uint8_t model_digest[32]; /* published last, or the initial one */
+    uint8_t state[32];        /* the strategy's that goes with it */
     uint64_t published_round;     /* the newest; 0: none */
     uint64_t devices;             /* enrolled */
     int seen_device, seen_update; /* told once each */

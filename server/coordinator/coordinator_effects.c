@@ -51,6 +51,7 @@ enum pocketfed_status pf_open_note(struct pf_coordinator *c,
             o->accepting = 0;
         pthread_mutex_unlock(&c->lock);
     } else if (rec->kind == PF_REC_PUBLISHED) {
+        memcpy(t->model_digest, rec->u.published.model, 32);
         memcpy(t->state, rec->u.published.state, sizeof t->state);
         t->published_round = rec->round;
         o = pf_open_find(c, t, rec->round);
@@ -273,8 +274,8 @@ static enum pocketfed_status note(struct pf_coordinator *c,
     if (rec->kind == PF_REC_OPENED)
         st = pf_open_start(c, pf_open_find(c, t, rec->round), err);
     else if (rec->kind == PF_REC_PUBLISHED)
-        st = pf_store_expired(c->config.store, t->stored.id,
-                              t->task.keep.models, drop_expired, c, err);
+        st = pf_store_expired(c->config.store, t->stored.id, pf_live_keep(t),
+                              drop_expired, c, err);
     if (rec->kind == PF_REC_ACCEPTED)
         atomic_fetch_add(&c->accepted, 1);
     else if (rec->kind == PF_REC_PUBLISHED)
@@ -296,16 +297,17 @@ static void answer(struct pf_coordinator *c, const struct pf_effect *e)
 }
 
 static enum pocketfed_status finish(struct pf_coordinator *c,
-                                    struct pf_open_round *o, double divisor,
+                                    struct pf_open_round *o,
+                                    const struct pf_effect *e,
                                     struct pf_error *err)
 {
     struct pf_finish f = {0};
 
     f.task = o->task;
     f.round = o->round;
-    memcpy(f.base, o->base, sizeof f.base);
+    memcpy(f.base, e->u.finish.base, sizeof f.base);
     memcpy(f.state, o->task->state, sizeof f.state);
-    f.divisor = divisor;
+    f.divisor = e->u.finish.divisor;
     f.fold = pf_fold_ref(o->fold);
     if (!pf_background_finish(c->background, &f))
         return pf_fail(err, POCKETFED_NO_MEMORY, "no memory to end a round");
@@ -370,7 +372,7 @@ static enum pocketfed_status perform(struct pf_coordinator *c,
                        "round %" PRIu64 " of task %s is not open", e->round,
                        t->stored.name);
     if (e->kind == PF_EFFECT_FINISH)
-        return finish(c, o, e->u.divisor, err);
+        return finish(c, o, e, err);
     if (e->kind == PF_EFFECT_FOLD) {
         pf_fold_add(o->fold, &e->u.fold.extent, e->u.fold.weight,
                     e->u.fold.factor);

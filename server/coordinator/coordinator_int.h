@@ -98,6 +98,10 @@ enum pocketfed_status pf_open_start(struct pf_coordinator *c,
                                     struct pf_open_round *o,
                                     struct pf_error *err);
 void pf_open_drop(struct pf_coordinator *c, struct pf_open_round *o);
+static inline struct pf_keep pf_live_keep(const struct pf_live_task *t)
+{
+    return (struct pf_keep){t->task.keep.models, t->task.keep.sums};
+}
 /* 1 when the updates of that ended round are to stay. */
 int pf_keeps_updates(const struct pf_live_task *t, uint64_t round);
 /* submit.c: hands an event of the program's own to the loop. Any thread. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "seal.h"
 #include "text.h"
 
 /* The start: records through the same apply, then everything that no record
@@ -120,7 +121,7 @@ static enum pocketfed_status sweep(struct pf_coordinator *c,
     struct digests d = {0};
 
     for (t = c->tasks; t && st == POCKETFED_OK; t = t->next)
-        st = pf_store_needed(c->config.store, t->stored.id, t->task.keep.models,
+        st = pf_store_needed(c->config.store, t->stored.id, pf_live_keep(t),
                              collect, &d, err);
     if (st == POCKETFED_OK && d.failed)
         st = pf_fail(err, POCKETFED_NO_MEMORY, "no memory to list objects");
@@ -224,6 +225,8 @@ enum pocketfed_status pf_coordinator_load(struct pf_coordinator *c,
     c->clock_kept = c->clock_base - PF_CLOCK_MS;
     if (st == POCKETFED_OK)
         st = reopen(c, err);
+    for (t = c->tasks; t && st == POCKETFED_OK; t = t->next)
+        st = pf_seal_plan(c->config.store, c->config.record_key, t, err);
     resume.kind = PF_EV_RESUME;
     for (t = c->tasks; t && st == POCKETFED_OK; t = t->next)
         pf_coordinator_deliver(c, t, &resume);

@@ -42,7 +42,8 @@ static enum pocketfed_status begin(const char *file, size_t len,
         pf_live_task_free(t);
         return st;
     }
-    pf_retention_rounds(t->task.keep.updates, &t->keep_rounds); /* parsed: fine */
+    pf_retention_rounds(t->task.keep.updates,
+                        &t->keep_rounds); /* parsed: fine */
     pf_model_layout_digest(t->model, t->layout);
     memcpy(t->stored.name, t->task.name, sizeof t->stored.name);
     *out = t;
@@ -55,6 +56,7 @@ static enum pocketfed_status begin_round(struct pf_live_task *t,
 {
     enum pocketfed_status st;
 
+    memcpy(t->model_digest, t->stored.initial_model, 32);
     st = pf_round_create(&t->task, t->stored.plan, t->stored.initial_model,
                          &t->round);
     if (st != POCKETFED_OK)

@@ -29,6 +29,7 @@ struct pf_edge {
     struct pf_coordinator *coordinator;
     struct pf_objects *objects;
     struct pf_readers *readers;
+    struct pf_prover *prover;
     struct pf_verifier verifier;
     struct pf_metrics *metrics;
     const struct pf_log *log;

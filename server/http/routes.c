@@ -15,6 +15,8 @@ const struct pf_handler pf_handlers[PF_CALL_COUNT] = {
     [PF_CALL_MODEL] = {.end = pf_route_model},
     [PF_CALL_UPDATE] = {pf_ingest_begin, pf_ingest_data, pf_ingest_end},
     [PF_CALL_FAILURE] = {.end = pf_route_failure},
+    [PF_CALL_PROOF] = {.end = pf_route_proof},
+    [PF_CALL_KEY] = {.end = pf_route_key},
     [PF_CALL_TASK_STATUS] = {.end = pf_route_task_status},
     [PF_CALL_ADMIN_INFO] = {.end = pf_route_admin_info},
     [PF_CALL_ADMIN_TASKS] = {.end = pf_route_admin_tasks},

@@ -26,6 +26,10 @@ enum pf_next pf_route_model(struct pf_exchange *ex);
 enum pf_next pf_route_failure(struct pf_exchange *ex);
 enum pf_next pf_route_task_status(struct pf_exchange *ex);
 
+/* routes_proof.c */
+enum pf_next pf_route_proof(struct pf_exchange *ex);
+enum pf_next pf_route_key(struct pf_exchange *ex);
+
 /* routes_admin.c */
 enum pf_next pf_route_admin_info(struct pf_exchange *ex);
 enum pf_next pf_route_admin_tasks(struct pf_exchange *ex);

@@ -73,13 +73,21 @@ void pf_step_abandon(struct pf_stepping *s, uint64_t round, const char *reason)
     pf_step_effect(s, PF_EFFECT_DROP, round);
 }
 
+/* Only one round at a time is closing, so the newest model is its base. */
+static void ask_for_model(struct pf_stepping *s, uint64_t round)
+{
+    struct pf_effect *e = pf_step_effect(s, PF_EFFECT_FINISH, round);
+
+    memcpy(e->u.finish.base, s->r->model, sizeof e->u.finish.base);
+    e->u.finish.divisor = s->r->policy->divisor(s->r);
+}
+
 void pf_step_close(struct pf_stepping *s)
 {
     uint64_t round = s->r->round;
 
     pf_round_apply(s->r, pf_step_draft(s, PF_REC_CLOSED, round));
-    pf_step_effect(s, PF_EFFECT_FINISH, round)->u.divisor =
-        s->r->policy->divisor(s->r);
+    ask_for_model(s, round);
 }
 
 /* Why the task is to stop now; NULL: it goes on. */
@@ -195,6 +203,7 @@ static void finished(struct pf_stepping *s, const struct pf_event *ev)
     rec = pf_step_draft(s, PF_REC_PUBLISHED, ev->round);
     memcpy(rec->u.published.model, ev->u.finished.model, 32);
     memcpy(rec->u.published.state, ev->u.finished.state, 32);
+    memcpy(rec->u.published.sums, ev->u.finished.sums, 32);
     rec->u.published.accepted = t->accepted;
     rec->u.published.weight = t->weight;
     rec->u.published.saturated = t->saturated;
@@ -317,8 +326,7 @@ static void resume(struct pf_stepping *s)
     unsigned i;
 
     if (closing != 0)
-        pf_step_effect(s, PF_EFFECT_FINISH, closing)->u.divisor =
-            r->policy->divisor(r);
+        ask_for_model(s, closing);
     for (i = 0; i < r->n_unmeasured; i++) {
         e = pf_step_effect(s, PF_EFFECT_EVALUATE, r->unmeasured[i].round);
         memcpy(e->u.model, r->unmeasured[i].model, sizeof e->u.model);

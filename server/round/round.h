@@ -111,6 +111,7 @@ struct pf_event {
         } update;
         struct {
             uint8_t model[32], state[32]; /* state: zeros without one */
+            uint8_t sums[32];             /* of the sums blob, record.h */
         } finished;
         struct {
             double loss, accuracy;
@@ -166,6 +167,7 @@ struct pf_record {
         int failure;
         struct {
             uint8_t model[32], state[32];
+            uint8_t sums[32]; /* kept in the round's record: zeros when read */
             uint64_t accepted, weight, saturated;
             double divisor; /* of the mean; 0: the weight */
             double train_loss;
@@ -229,7 +231,10 @@ struct pf_effect {
             uint64_t weight;
             double factor; /* of each coordinate, before rounding; (0, 1] */
         } fold;
-        double divisor;    /* FINISH: of the mean; 0: the weight */
+        struct {
+            uint8_t base[32]; /* the model that the mean is added to */
+            double divisor;   /* of the mean; 0: the weight */
+        } finish;
         uint8_t model[32]; /* EVALUATE DISCARD */
     } u;
 };
@@ -265,14 +270,6 @@ void pf_round_folds(const struct pf_round *r,
                     void (*visit)(void *ctx, uint64_t round,
                                   const struct pf_effect *fold),
                     void *ctx);
-
-/* Each update that counts in a round that is open, closing or ended in the last
- * step, in the order of its records. */
-void pf_round_accepted(const struct pf_round *r, uint64_t round,
-                       void (*visit)(void *ctx,
-                                     const struct pf_device_ref *device,
-                                     const struct pf_accepted *a),
-                       void *ctx);
 
 /* 1/sqrt(1 + s): what an update of staleness s counts (FedBuff). */
 double pf_staleness_factor(uint32_t staleness);

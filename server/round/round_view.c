@@ -57,15 +57,6 @@ void pf_round_folds(const struct pf_round *r,
         r->policy->accepted(r, r->round, fold_one, &f);
 }
 
-void pf_round_accepted(const struct pf_round *r, uint64_t round,
-                       void (*visit)(void *ctx,
-                                     const struct pf_device_ref *device,
-                                     const struct pf_accepted *a),
-                       void *ctx)
-{
-    r->policy->accepted(r, round, visit, ctx);
-}
-
 void pf_round_task_status(const struct pf_round *r, int64_t now_ms,
                           struct pf_task_status *out)
 {

@@ -103,16 +103,20 @@ enum pocketfed_status pf_store_enrol(struct pf_store *s, int64_t task,
                                      int64_t now_ms, struct pf_device *d,
                                      int *again, struct pf_problem *why,
                                      struct pf_error *err);
-/* Digests of objects that any task still needs (plans, initial models, the
- * newest keep.models models of each task, the base of the open round). */
+/* How many of the newest models (with their states) and sums of a task stay. */
+struct pf_keep {
+    uint32_t models, sums;
+};
+/* Digests of objects that a task still needs: its plan, its initial model, the
+ * newest keep.models models and keep.sums sums, the base of the open round. */
 enum pocketfed_status
-pf_store_needed(struct pf_store *s, int64_t task, uint32_t keep_models,
+pf_store_needed(struct pf_store *s, int64_t task, struct pf_keep keep,
                 void (*visit)(void *ctx, const uint8_t digest[32]), void *ctx,
                 struct pf_error *err);
 /* The newest few models and states of a task that are older than its newest
- * keep_models: what may be dropped now that another was published. */
+ * keep: what may be dropped now that another was published. */
 enum pocketfed_status
-pf_store_expired(struct pf_store *s, int64_t task, uint32_t keep_models,
+pf_store_expired(struct pf_store *s, int64_t task, struct pf_keep keep,
                  void (*visit)(void *ctx, const uint8_t digest[32]), void *ctx,
                  struct pf_error *err);
 
@@ -148,8 +152,9 @@ enum pocketfed_status pf_reader_rounds(
     void (*visit)(void *ctx, const struct pf_round_status *rs), void *ctx);
 /* Assignments and accepted updates of the rounds with number > since, a class
  * of devices each, by name. */
-enum pocketfed_status pf_reader_classes(
-    struct pf_store_reader *r, int64_t task, uint64_t since,
-    void (*visit)(void *ctx, const struct pf_class_status *cs), void *ctx);
+enum pocketfed_status
+pf_reader_classes(struct pf_store_reader *r, int64_t task, uint64_t since,
+                  void (*visit)(void *ctx, const struct pf_class_status *cs),
+                  void *ctx);
 
 #endif

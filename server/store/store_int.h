@@ -44,6 +44,12 @@ enum pf_sql {
     PF_SQL_EXPIRED,
     PF_SQL_N_DEVICES,
     PF_SQL_PUBLISHED_BY,
+    PF_SQL_SEAL_RECORD,
+    PF_SQL_SEAL_LEAF,
+    PF_SQL_LOG_END,
+    PF_SQL_COUNTED,
+    PF_SQL_PLAN_SIGN,
+    PF_SQL_ROTATE,
     PF_SQL_COUNT,
 };
 extern const char *const pf_sql_texts[PF_SQL_COUNT];
@@ -54,6 +60,11 @@ enum pf_read_sql {
     PF_READ_ACK,
     PF_READ_ROUNDS,
     PF_READ_CLASSES,
+    PF_READ_SEALED,
+    PF_READ_LEAF,
+    PF_READ_LEAVES,
+    PF_READ_LOG,
+    PF_READ_ROTATION,
     PF_READ_COUNT,
 };
 extern const char *const pf_read_texts[PF_READ_COUNT];

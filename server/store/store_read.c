@@ -25,6 +25,18 @@ const char *const pf_read_texts[PF_READ_COUNT] = {
         "  AND u.device = a.device AND u.kind = 4)) "
         "FROM records a WHERE a.task = ?1 AND a.round > ?2 AND a.kind = 2 "
         "GROUP BY 1 ORDER BY 1",
+    [PF_READ_SEALED] = "SELECT seq, body, signature FROM round_records "
+                       "WHERE task = ?1 AND round = ?2",
+    [PF_READ_LEAF] = "SELECT place, pseudonym, digest, weight, staleness, "
+                     "status FROM leaves WHERE task = ?1 AND round = ?2 "
+                     "AND pseudonym = ?3 AND (?4 IS NULL OR digest = ?4) "
+                     "ORDER BY place LIMIT 1",
+    [PF_READ_LEAVES] = "SELECT place, pseudonym, digest, weight, staleness, "
+                       "status FROM leaves WHERE task = ?1 AND round = ?2 "
+                       "ORDER BY pseudonym, digest",
+    [PF_READ_LOG] = "SELECT seq, body FROM round_records WHERE task = ?1 "
+                    "AND seq >= ?2 ORDER BY seq",
+    [PF_READ_ROTATION] = "SELECT body, signature FROM rotations WHERE old = ?1",
 };
 
 /* ---- loading ---------------------------------------------------------- */
@@ -173,18 +185,19 @@ enum pocketfed_status pf_store_clock(struct pf_store *s, int64_t *now_ms,
     return st;
 }
 
-/* Calls visit for every digest in the rows of a query with (task, keep). */
+/* Calls visit for every digest in the rows of a query with (task, models,
+ * sums). */
 static enum pocketfed_status
 visit_digests(struct pf_store *s, enum pf_sql which, int64_t task,
-              uint32_t keep, void (*visit)(void *, const uint8_t *), void *ctx,
-              struct pf_error *err)
+              struct pf_keep keep, void (*visit)(void *, const uint8_t *),
+              void *ctx, struct pf_error *err)
 {
     sqlite3_stmt *q = s->stmt[which];
     enum pocketfed_status st = POCKETFED_OK;
     int i, rc, n = sqlite3_column_count(q);
     uint8_t digest[32];
 
-    rc = pf_sql_bind(q, "ii", task, (int64_t)keep);
+    rc = pf_sql_bind(q, "iii", task, (int64_t)keep.models, (int64_t)keep.sums);
     if (rc == SQLITE_OK)
         rc = sqlite3_step(q);
     for (; rc == SQLITE_ROW; rc = sqlite3_step(q)) {
@@ -202,19 +215,19 @@ visit_digests(struct pf_store *s, enum pf_sql which, int64_t task,
 }
 
 enum pocketfed_status
-pf_store_needed(struct pf_store *s, int64_t task, uint32_t keep_models,
+pf_store_needed(struct pf_store *s, int64_t task, struct pf_keep keep,
                 void (*visit)(void *ctx, const uint8_t digest[32]), void *ctx,
                 struct pf_error *err)
 {
-    return visit_digests(s, PF_SQL_NEEDED, task, keep_models, visit, ctx, err);
+    return visit_digests(s, PF_SQL_NEEDED, task, keep, visit, ctx, err);
 }
 
 enum pocketfed_status
-pf_store_expired(struct pf_store *s, int64_t task, uint32_t keep_models,
+pf_store_expired(struct pf_store *s, int64_t task, struct pf_keep keep,
                  void (*visit)(void *ctx, const uint8_t digest[32]), void *ctx,
                  struct pf_error *err)
 {
-    return visit_digests(s, PF_SQL_EXPIRED, task, keep_models, visit, ctx, err);
+    return visit_digests(s, PF_SQL_EXPIRED, task, keep, visit, ctx, err);
 }
 
 enum pocketfed_status pf_store_n_devices(struct pf_store *s, int64_t task,

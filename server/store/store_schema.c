@@ -64,7 +64,7 @@ static const char schema_1[] =
 /* What a record of an asynchronous round says besides; rollbacks; how often a
  * device contributed.  An update is named by the round of its assignment, so
  * that is what it is unique by. */
-static const char schema_2[] =
+static const char schema_2_rounds[] =
     "ALTER TABLE records ADD COLUMN assigned INTEGER;"
     "ALTER TABLE records ADD COLUMN staleness INTEGER;"
     "ALTER TABLE records ADD COLUMN divisor REAL;"
@@ -83,8 +83,31 @@ static const char schema_2[] =
     " SELECT count(*), coalesce(max(round), 0) FROM records r"
     " WHERE r.task = devices.task AND r.device = devices.id AND r.kind = 4);";
 
-/* migrations[v] leads from user_version v to v + 1. */
-static const char *const migrations[PF_STORE_VERSION] = {schema_1, schema_2};
+/* What ended rounds are sealed with (store_proof.h), kept for ever.  A task's
+ * records are numbered by seq from 0 on: they are its log.  A leaf's place is
+ * its index in the round's tree. */
+static const char schema_2_proofs[] =
+    "CREATE TABLE round_records("
+    " task INTEGER NOT NULL REFERENCES tasks, seq INTEGER NOT NULL,"
+    " round INTEGER NOT NULL, body BLOB NOT NULL, signature BLOB NOT NULL,"
+    " sums BLOB,"
+    " PRIMARY KEY(task, seq), UNIQUE(task, round)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE leaves("
+    " task INTEGER NOT NULL REFERENCES tasks, round INTEGER NOT NULL,"
+    " pseudonym BLOB NOT NULL, digest BLOB NOT NULL, place INTEGER NOT NULL,"
+    " weight INTEGER NOT NULL, staleness INTEGER NOT NULL,"
+    " status INTEGER NOT NULL,"
+    " PRIMARY KEY(task, round, pseudonym, digest)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE rotations("
+    " old BLOB NOT NULL PRIMARY KEY, body BLOB NOT NULL,"
+    " signature BLOB NOT NULL) STRICT, WITHOUT ROWID;";
+
+#define MIGRATION_STEPS 4
+/* migrations[v] leads from user_version v to v + 1; NULL ends the row. */
+static const char *const migrations[PF_STORE_VERSION][MIGRATION_STEPS] = {
+    {schema_1},
+    {schema_2_rounds, schema_2_proofs},
+};
 
 /* The one number that a PRAGMA or SELECT gives. */
 static enum pocketfed_status number(struct pf_store *s, const char *sql,
@@ -182,6 +205,15 @@ static enum pocketfed_status keep_copy(struct pf_store *s, const char *dir,
     return st == POCKETFED_OK ? pf_dir_sync(dir, err) : st;
 }
 
+static int run_all(sqlite3 *db, const char *const *texts)
+{
+    int i, rc = SQLITE_OK;
+
+    for (i = 0; i < MIGRATION_STEPS && texts[i] && rc == SQLITE_OK; i++)
+        rc = sqlite3_exec(db, texts[i], NULL, NULL, NULL);
+    return rc;
+}
+
 static enum pocketfed_status migrate(struct pf_store *s, const char *dir,
                                      int64_t version, struct pf_error *err)
 {
@@ -206,7 +238,7 @@ static enum pocketfed_status migrate(struct pf_store *s, const char *dir,
                  PF_STORE_APPLICATION, (long long)version + 1);
         rc = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
         if (rc == SQLITE_OK)
-            rc = sqlite3_exec(s->db, migrations[version], NULL, NULL, NULL);
+            rc = run_all(s->db, migrations[version]);
         if (rc == SQLITE_OK)
             rc = sqlite3_exec(s->db, mark, NULL, NULL, NULL);
         if (rc != SQLITE_OK)

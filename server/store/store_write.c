@@ -96,7 +96,9 @@ const char *const pf_sql_texts[PF_SQL_COUNT] = {
         "  ORDER BY round DESC LIMIT ?2) "
         "UNION SELECT state FROM (SELECT state FROM rounds "
         "  WHERE task = ?1 AND model IS NOT NULL "
-        "  ORDER BY round DESC LIMIT ?2)",
+        "  ORDER BY round DESC LIMIT ?2) "
+        "UNION SELECT sums FROM (SELECT sums FROM round_records "
+        "  WHERE task = ?1 AND sums IS NOT NULL ORDER BY seq DESC LIMIT ?3)",
     /* A rollback publishes a digest again: not what a newer round has. */
     [PF_SQL_EXPIRED] =
         "WITH kept AS (SELECT model, state FROM rounds "
@@ -107,7 +109,25 @@ const char *const pf_sql_texts[PF_SQL_COUNT] = {
         "SELECT model FROM old WHERE model NOT IN (SELECT model FROM kept) "
         "AND model != (SELECT initial_model FROM tasks WHERE id = ?1) "
         "UNION SELECT state FROM old WHERE state NOT IN "
-        "(SELECT state FROM kept WHERE state IS NOT NULL)",
+        "(SELECT state FROM kept WHERE state IS NOT NULL) "
+        "UNION SELECT sums FROM (SELECT sums FROM round_records "
+        "  WHERE task = ?1 AND sums IS NOT NULL "
+        "  ORDER BY seq DESC LIMIT 4 OFFSET ?3)",
+    [PF_SQL_SEAL_RECORD] = "INSERT INTO round_records(task, seq, round, body, "
+                           "signature, sums) "
+                           "SELECT ?1, coalesce(max(seq) + 1, 0), "
+                           "?2, ?3, ?4, ?5 "
+                           "FROM round_records WHERE task = ?1",
+    [PF_SQL_SEAL_LEAF] = "INSERT INTO leaves(task, round, place, pseudonym, "
+                         "digest, weight, staleness, status) "
+                         "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [PF_SQL_LOG_END] = "SELECT seq, body FROM round_records WHERE task = ?1 "
+                       "ORDER BY seq DESC LIMIT 1",
+    [PF_SQL_COUNTED] = "SELECT device, digest, weight, staleness FROM records "
+                       "WHERE task = ?1 AND round = ?2 AND kind = 4",
+    [PF_SQL_PLAN_SIGN] = "UPDATE tasks SET plan_signature = ?2 WHERE id = ?1",
+    [PF_SQL_ROTATE] = "INSERT INTO rotations(old, body, signature) "
+                      "VALUES(?1, ?2, ?3) ON CONFLICT(old) DO NOTHING",
     [PF_SQL_N_DEVICES] = "SELECT count(*) FROM devices WHERE task = ?1",
     [PF_SQL_PUBLISHED_BY] = "SELECT model, state FROM rounds WHERE task = ?1 "
                             "AND round = ?2 AND model IS NOT NULL",

@@ -147,8 +147,9 @@ void pf_openapi_schemas(struct pf_buf *out)
 
     pf_buf_adds(
         out,
-        "# Made from the field tables of messages.c and plan.c; not edited by\n"
-        "# hand. After a change of a table: openapi_matches_calls schemas\n"
+        "# Made from the field tables of messages.c, record.c and plan.c; not\n"
+        "# edited by hand. After a change of a table: openapi_matches_calls "
+        "schemas\n"
         "#\n"
         "# Members that are not listed are ignored.  Whole numbers that may\n"
         "# exceed 2^53 are decimal strings; a number up to 2^53 is read as "

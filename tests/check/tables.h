@@ -1,11 +1,12 @@
-/* tables.h - every table of fields that messages.h and plan.h declare, by the
- * name of its struct, for tests that walk them all.
+/* tables.h - every table of fields that messages.h, record.h and plan.h
+ * declare, by the name of its struct, for tests that walk them all.
  */
 #ifndef PF_TABLES_H
 #define PF_TABLES_H
 
 #include "messages.h"
 #include "plan.h"
+#include "record.h"
 
 struct pf_table {
     const char *name; /* without "pf_" */

@@ -7,7 +7,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 union message {
-    char bytes[4096];
+    char bytes[20000];
     uint64_t align;
     double align_too;
 };

@@ -103,6 +103,50 @@ static void a_digest_comes_out_right_even_without_memory(void **state)
     }
 }
 
+static void two_pieces_hash_as_one(void **state)
+{
+    uint8_t text[200], one[PF_DIGEST_LEN], two[PF_DIGEST_LEN];
+    size_t cut;
+
+    (void)state;
+    for (cut = 0; cut < sizeof text; cut++)
+        text[cut] = (uint8_t)(cut * 11);
+    pf_sha256(text, sizeof text, one);
+    for (cut = 0; cut <= sizeof text; cut++) {
+        no_memory = (int)(cut & 1);
+        pf_sha256_two(text, cut, text + cut, sizeof text - cut, two);
+        no_memory = 0;
+        assert_memory_equal(one, two, PF_DIGEST_LEN);
+    }
+}
+
+/* RFC 4231, 4.2 to 4.4 and 4.7. */
+static void hmac_is_that_of_rfc_4231(void **state)
+{
+    uint8_t key[131], data[50], mac[PF_DIGEST_LEN];
+
+    (void)state;
+    memset(key, 0x0b, 20);
+    pf_hmac_sha256(key, 20, "Hi There", 8, mac);
+    assert_digest(mac, "b0344c61d8db38535ca8afceaf0bf12b"
+                       "881dc200c9833da726e9376c2e32cff7");
+    pf_hmac_sha256("Jefe", 4, "what do ya want for nothing?", 28, mac);
+    assert_digest(mac, "5bdcc146bf60754e6a042426089575c7"
+                       "5a003f089d2739839dec58b964ec3843");
+    memset(key, 0xaa, sizeof key);
+    memset(data, 0xdd, sizeof data);
+    pf_hmac_sha256(key, 20, data, 50, mac);
+    assert_digest(mac, "773ea91e36800e46854db8ebd09181a7"
+                       "2959098b3ef8c122d9635514ced565fe");
+    no_memory = 1;
+    pf_hmac_sha256(key, sizeof key,
+                   "Test Using Larger Than Block-Size Key - Hash Key First", 54,
+                   mac);
+    no_memory = 0;
+    assert_digest(mac, "60e431591ee0b67f0d8a26aacbf5b77f"
+                       "8e0bc6213728c5140546040f0ee37f54");
+}
+
 static void a_running_hash_says_that_there_is_no_memory(void **state)
 {
     (void)state;
@@ -142,6 +186,8 @@ int main(void)
         cmocka_unit_test(hashes_the_published_vectors),
         cmocka_unit_test(a_running_hash_is_the_same_and_can_be_used_again),
         cmocka_unit_test(a_digest_comes_out_right_even_without_memory),
+        cmocka_unit_test(two_pieces_hash_as_one),
+        cmocka_unit_test(hmac_is_that_of_rfc_4231),
         cmocka_unit_test(a_running_hash_says_that_there_is_no_memory),
         cmocka_unit_test(random_bytes_differ),
         cmocka_unit_test(secrets_are_equal_only_when_every_byte_is),

@@ -11,7 +11,7 @@
 
 /* Large enough for any message. */
 union message {
-    char bytes[4096];
+    char bytes[20000];
     uint64_t align;
     double align_too;
 };

@@ -394,13 +394,15 @@ static void names_the_objects_that_are_needed_and_expired(void **state)
     publish(b, t, 4, 13, 14);
     publish(b, t, 5, 14, 0);
     publish(b, other, 1, 23, 31);
-    assert_int_equal(pf_store_needed(b->s, t, 2, see_digest, seen, &b->err),
+    assert_int_equal(pf_store_needed(b->s, t, (struct pf_keep){2, 2},
+                                     see_digest, seen, &b->err),
                      POCKETFED_OK);
     for (i = 0; i < 256; i++)
         assert_int_equal(seen[i], i == 1 || i == 3 || i == 13 || i == 14 ||
                                       i == 113 || i == 114);
     memset(seen, 0, sizeof seen);
-    assert_int_equal(pf_store_expired(b->s, t, 2, see_digest, seen, &b->err),
+    assert_int_equal(pf_store_expired(b->s, t, (struct pf_keep){2, 2},
+                                      see_digest, seen, &b->err),
                      POCKETFED_OK);
     for (i = 0; i < 256; i++)
         assert_int_equal(seen[i], i == 11 || i == 12 || i == 111 || i == 112);
