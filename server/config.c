@@ -376,7 +376,9 @@ enum pocketfed_status pf_config_help(struct pf_buf *out)
                      "  pocketfedd --state DIR --listen 127.0.0.1:0\n"
                      "  pocketfedd --print-config > pocketfedd.ini\n"
                      "  pocketfedd rotate-key --state DIR   a new record key; "
-                     "devices follow\n\n"
+                     "devices follow\n"
+                     "  pocketfedd audit [TASK] --state DIR   is each model "
+                     "what its updates give?\n\n"
                      "Options, each also in the file and as a variable:\n");
     for (o = pf_options; o->key; o++) {
         if (!o->flag)

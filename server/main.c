@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audit_report.h"
 #include "clock.h"
 #include "daemon.h"
 #include "rotate.h"
@@ -17,14 +18,15 @@
 
 #define NOT_STARTED "the daemon did not start"
 
-#define EXIT_USAGE  2
-#define EXIT_CONFIG 78
+#define EXIT_USAGE     2
+#define EXIT_UNAUDITED 4 /* 1 and 3 are verdicts */
+#define EXIT_CONFIG    78
 
-static int exit_code(enum pocketfed_status st)
+static int exit_code(enum pocketfed_status st, int failure)
 {
     return st == POCKETFED_INVALID  ? EXIT_USAGE
            : st == POCKETFED_CONFIG ? EXIT_CONFIG
-                                    : EXIT_FAILURE;
+                                    : failure;
 }
 
 static void put(int fd, const struct pf_buf *text)
@@ -41,10 +43,10 @@ static void put(int fd, const struct pf_buf *text)
 }
 
 /* What did not happen, why, what to do, the page; as `pocketfed` says it. */
-static int fail(const struct pf_config *c, const char *what,
-                const struct pf_error *err)
+static int fail_as(const struct pf_config *c, const char *what,
+                   const struct pf_error *err, int failure)
 {
-    int code = exit_code(err->status);
+    int code = exit_code(err->status, failure);
     struct pf_buf out;
 
     fprintf(stderr, "pocketfedd: %s\n  why:  %s\n", what, err->text);
@@ -65,6 +67,12 @@ static int fail(const struct pf_config *c, const char *what,
     put(STDOUT_FILENO, &out);
     pf_buf_free(&out);
     return code;
+}
+
+static int fail(const struct pf_config *c, const char *what,
+                const struct pf_error *err)
+{
+    return fail_as(c, what, err, EXIT_FAILURE);
 }
 
 /* -h, --version, --print-config, --check-config: 1 when that was all. */
@@ -162,6 +170,26 @@ static int rotate_key(struct pf_config *c, int argc, char **argv)
     return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* `pocketfedd audit [TASK]`; argv as main's, without the first word. */
+static int audit(struct pf_config *c, int argc, char **argv)
+{
+    const struct pf_log log = {.sink = pf_log_stderr, .max = PF_LOG_WARN};
+    int named = argc > 1 && argv[1][0] != '-', verdict = 0;
+    const char *task = named ? argv[1] : NULL;
+    static const char what[] = "the audit was not done";
+    struct pf_error err = {0};
+    enum pocketfed_status st;
+
+    st = pf_config_load(c, argc - named, argv + named, getenv, &err);
+    if (st != POCKETFED_OK)
+        return fail_as(c, what, &err, EXIT_UNAUDITED);
+    if (informed(c))
+        return EXIT_SUCCESS;
+    st = pf_audit_report(c->state, task, c->json, &log, &verdict, &err);
+    return st == POCKETFED_OK ? verdict
+                              : fail_as(c, what, &err, EXIT_UNAUDITED);
+}
+
 int main(int argc, char **argv)
 {
     static struct pf_daemon daemon;
@@ -172,6 +200,8 @@ int main(int argc, char **argv)
 
     if (argc > 1 && strcmp(argv[1], "rotate-key") == 0)
         return rotate_key(&config, argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "audit") == 0)
+        return audit(&config, argc - 1, argv + 1);
     st = pf_config_load(&config, argc, argv, getenv, &err);
     if (st != POCKETFED_OK)
         return fail(&config, NOT_STARTED, &err);

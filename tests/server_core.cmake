@@ -8,6 +8,8 @@ foreach(module store store_open store_proof enrol)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c
     ${PF_STORE_BENCH} ROOMS ${PF_CORE_ROOMS})
 endforeach()
+pf_test(unit_audit LABEL unit SOURCES unit/test_audit.c ${PF_CHECK}/core.c
+  ${PF_CHECK}/tmpdir.c ROOMS ${PF_CORE_ROOMS} LIBS PkgConfig::SQLITE3)
 pf_test(unit_segment LABEL unit SOURCES unit/test_segment.c ${PF_CHECK}/tmpdir.c
   ROOMS ${PF_CORE_ROOMS})
 pf_test(unit_objects LABEL unit SOURCES unit/test_objects.c ${PF_CHECK}/tmpdir.c

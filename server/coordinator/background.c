@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blob.h"
 #include "bytes.h"
 #include "publish.h"
 #include "queue.h"
-#include "record.h"
 
 struct work {
     int finish; /* else drop */
@@ -24,7 +24,7 @@ struct pf_background {
     pthread_t thread;
 };
 
-/* ---- the strategy's state: little-endian floats as an object ----------- */
+/* ---- what is kept beside a model ---------------------------------------- */
 
 static enum pocketfed_status load_state(struct pf_background *b,
                                         const struct pf_finish *f, size_t n,
@@ -32,7 +32,6 @@ static enum pocketfed_status load_state(struct pf_background *b,
 {
     struct pf_object *obj = NULL;
     enum pocketfed_status st;
-    size_t i;
 
     memset(state, 0, n * sizeof *state);
     if (pf_is_zero(f->state, 32))
@@ -40,13 +39,26 @@ static enum pocketfed_status load_state(struct pf_background *b,
     st = pf_objects_get(b->config.objects, f->state, &obj, err);
     if (st != POCKETFED_OK)
         return st;
-    if (obj->len != n * 4)
+    if (pf_strategy_state_read(obj->bytes, obj->len, state, n) != POCKETFED_OK)
         st = pf_fail(err, POCKETFED_PROOF,
                      "the strategy state of task %s has %zu bytes, not %zu",
                      f->task->stored.name, obj->len, n * 4);
-    for (i = 0; st == POCKETFED_OK && i < n; i++)
-        state[i] = pf_getf(obj->bytes + 4 * i);
     pf_object_release(obj);
+    return st;
+}
+
+/* Puts what was written to a buffer, or says that memory ran out. */
+static enum pocketfed_status keep(struct pf_background *b, struct pf_buf *bytes,
+                                  uint8_t digest[32], struct pf_error *err)
+{
+    enum pocketfed_status st = pf_buf_status(bytes);
+
+    if (st != POCKETFED_OK)
+        pf_fail(err, st, "no memory for what is kept beside a model");
+    else
+        st = pf_objects_put(b->config.objects, bytes->data, bytes->len, digest,
+                            err);
+    pf_buf_free(bytes);
     return st;
 }
 
@@ -54,42 +66,23 @@ static enum pocketfed_status save_state(struct pf_background *b, size_t n,
                                         const float *state, uint8_t digest[32],
                                         struct pf_error *err)
 {
-    enum pocketfed_status st;
-    uint8_t *bytes;
-    size_t i;
+    struct pf_buf bytes;
 
-    bytes = malloc(n * 4);
-    if (!bytes)
-        return pf_fail(err, POCKETFED_NO_MEMORY, "no memory for a state");
-    for (i = 0; i < n; i++)
-        pf_putf(bytes + 4 * i, state[i]);
-    st = pf_objects_put(b->config.objects, bytes, n * 4, digest, err);
-    free(bytes);
-    return st;
+    pf_buf_init(&bytes, SIZE_MAX / 2);
+    pf_strategy_state_write(state, n, &bytes);
+    return keep(b, &bytes, digest, err);
 }
 
-/* ---- the sums: an object that an auditor can take the step from --------- */
-
+/* An object that an auditor can take the step from. */
 static enum pocketfed_status save_sums(struct pf_background *b,
                                        const struct pf_sum *sum,
                                        uint8_t digest[32], struct pf_error *err)
 {
-    const struct pf_sums_head head = {sum->n, sum->updates, sum->weight,
-                                      sum->divisor, sum->saturated};
-    enum pocketfed_status st;
-    uint8_t *bytes = NULL;
-    size_t len, i;
+    struct pf_buf bytes;
 
-    if (pf_mul_size(sum->n, 8, &len) && pf_add_size(len, PF_SUMS_HEAD, &len))
-        bytes = malloc(len);
-    if (!bytes)
-        return pf_fail(err, POCKETFED_NO_MEMORY, "no memory for the sums");
-    pf_sums_head_write(&head, bytes);
-    for (i = 0; i < sum->n; i++)
-        pf_put64(bytes + PF_SUMS_HEAD + 8 * i, (uint64_t)sum->value[i]);
-    st = pf_objects_put(b->config.objects, bytes, len, digest, err);
-    free(bytes);
-    return st;
+    pf_buf_init(&bytes, SIZE_MAX / 2);
+    pf_sum_write(sum, &bytes);
+    return keep(b, &bytes, digest, err);
 }
 
 /* ---- finishing --------------------------------------------------------- */

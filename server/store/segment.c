@@ -359,13 +359,30 @@ void pf_segment_unlink(struct pf_segment *s)
     unlink(s->path); /* what fails here is swept at the next start */
 }
 
+/* 1 with the path of a round's file. */
+static int path_of(const char *state_dir, int64_t task, uint64_t round,
+                   char path[PATH_BYTES])
+{
+    char journal[PATH_BYTES], dir[PATH_BYTES];
+
+    return name_dirs(state_dir, task, journal, dir, NULL) == POCKETFED_OK &&
+           name_file(dir, round, path, NULL) == POCKETFED_OK;
+}
+
 void pf_segment_remove(const char *state_dir, int64_t task, uint64_t round)
 {
-    char journal[PATH_BYTES], dir[PATH_BYTES], path[PATH_BYTES];
+    char path[PATH_BYTES];
 
-    if (name_dirs(state_dir, task, journal, dir, NULL) == POCKETFED_OK &&
-        name_file(dir, round, path, NULL) == POCKETFED_OK)
+    if (path_of(state_dir, task, round, path))
         unlink(path); /* as above */
+}
+
+int pf_segment_there(const char *state_dir, int64_t task, uint64_t round)
+{
+    char path[PATH_BYTES];
+    struct stat info;
+
+    return path_of(state_dir, task, round, path) && stat(path, &info) == 0;
 }
 
 /* ---- sweep ------------------------------------------------------------- */

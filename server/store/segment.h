@@ -42,6 +42,8 @@ enum pocketfed_status pf_segment_sync(struct pf_segment *s,
 void pf_segment_unlink(struct pf_segment *s);
 /* The same for the file of a round that is over; fine when there is none. */
 void pf_segment_remove(const char *state_dir, int64_t task, uint64_t round);
+/* 1 when the file of that round is there. */
+int pf_segment_there(const char *state_dir, int64_t task, uint64_t round);
 /* At start: removes every segment file whose (task, round) `open` denies. */
 enum pocketfed_status pf_segment_sweep(const char *state_dir,
                                        int (*open)(void *ctx, int64_t task,

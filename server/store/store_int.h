@@ -65,6 +65,7 @@ enum pf_read_sql {
     PF_READ_LEAVES,
     PF_READ_LOG,
     PF_READ_ROTATION,
+    PF_READ_ROTATIONS,
     PF_READ_COUNT,
 };
 extern const char *const pf_read_texts[PF_READ_COUNT];

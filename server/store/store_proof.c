@@ -252,3 +252,21 @@ enum pocketfed_status pf_reader_rotation(struct pf_store_reader *r,
     sqlite3_reset(q);
     return st;
 }
+
+enum pocketfed_status
+pf_reader_rotations(struct pf_store_reader *r,
+                    void (*visit)(void *ctx, const void *body, size_t len,
+                                  const uint8_t sig[PF_SIGNATURE_LEN]),
+                    void *ctx)
+{
+    sqlite3_stmt *q = r->stmt[PF_READ_ROTATIONS];
+    int rc;
+
+    for (rc = sqlite3_step(q); rc == SQLITE_ROW; rc = sqlite3_step(q))
+        if (has_bytes(q, 1, PF_SIGNATURE_LEN))
+            visit(ctx, sqlite3_column_blob(q, 0),
+                  (size_t)sqlite3_column_bytes(q, 0),
+                  sqlite3_column_blob(q, 1));
+    sqlite3_reset(q);
+    return rc == SQLITE_DONE ? POCKETFED_OK : POCKETFED_IO;
+}

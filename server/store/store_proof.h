@@ -80,6 +80,12 @@ enum pocketfed_status pf_reader_log(
     struct pf_store_reader *r, int64_t task, uint64_t first,
     enum pocketfed_status (*visit)(void *ctx, const void *body, size_t len),
     void *ctx);
+/* Every rotation of the record key, in no order. */
+enum pocketfed_status
+pf_reader_rotations(struct pf_store_reader *r,
+                    void (*visit)(void *ctx, const void *body, size_t len,
+                                  const uint8_t sig[PF_SIGNATURE_LEN]),
+                    void *ctx);
 /* What replaced the key of that fingerprint: the statement's exact bytes,
  * appended to body. */
 enum pocketfed_status pf_reader_rotation(struct pf_store_reader *r,

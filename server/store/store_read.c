@@ -36,6 +36,7 @@ const char *const pf_read_texts[PF_READ_COUNT] = {
                        "ORDER BY pseudonym, digest",
     [PF_READ_LOG] = "SELECT seq, body FROM round_records WHERE task = ?1 "
                     "AND seq >= ?2 ORDER BY seq",
+    [PF_READ_ROTATIONS] = "SELECT body, signature FROM rotations",
     [PF_READ_ROTATION] = "SELECT body, signature FROM rotations WHERE old = ?1",
 };
 
