@@ -86,6 +86,25 @@ static void step_job(struct pf_coordinator *c, struct pf_job *job)
         step_command(c, job, job->task, &ev);
 }
 
+static int is_end(const struct pf_job *job)
+{
+    return job->kind == PF_JOB_REVOKE || job->kind == PF_JOB_LEAVE;
+}
+
+/* A device that goes gives back what it was to train. */
+static void step_end(struct pf_coordinator *c, const struct pf_job *job)
+{
+    struct pf_event ev = {0};
+
+    ev.kind = PF_EV_FAILURE;
+    ev.device = job->u.gone.device;
+    ev.round = pf_round_assignment(job->task->round, ev.device.id);
+    ev.u.failure =
+        job->kind == PF_JOB_REVOKE ? PF_FAILURE_REVOKED : PF_FAILURE_LEFT;
+    if (ev.round != 0)
+        step(c, job->task, &ev);
+}
+
 static void step_items(struct pf_coordinator *c)
 {
     struct pf_item *it;
@@ -97,6 +116,8 @@ static void step_items(struct pf_coordinator *c)
             step(c, it->task, &it->event);
         else if (it->job->kind == PF_JOB_TASK_SET)
             step_job(c, it->job);
+        else if (is_end(it->job))
+            step_end(c, it->job);
     }
 }
 
@@ -225,16 +246,19 @@ static int is_new_task(const struct pf_job *job)
 /* The population that pace steering goes by. */
 static void count_device(const struct pf_job *job)
 {
-    if (job && job->kind == PF_JOB_ENROL && !job->u.enrol.again &&
-        job->problem.id == PF_PROBLEM_NONE)
+    if (!job || job->problem.id != PF_PROBLEM_NONE)
+        return;
+    if (job->kind == PF_JOB_ENROL && !job->u.enrol.again)
         job->task->devices++;
+    if (is_end(job) && job->u.gone.was == PF_DEVICE_ACTIVE)
+        job->task->devices--;
 }
 
 static int is_writing(const struct pf_item *it)
 {
     return it->job &&
            (it->job->kind == PF_JOB_ENROL || it->job->kind == PF_JOB_TOKEN ||
-            it->job->kind == PF_JOB_TASK);
+            it->job->kind == PF_JOB_TASK || is_end(it->job));
 }
 
 static enum pocketfed_status write_batch(struct pf_coordinator *c,

@@ -108,7 +108,7 @@ void pf_coordinator_deliver(void *coordinator, struct pf_live_task *t,
 enum pocketfed_status pf_coordinator_load(struct pf_coordinator *c,
                                           struct pf_error *err);
 
-/* registry.c: does an ENROL, TOKEN or TASK job inside the transaction. Its
+/* registry.c: does a job that writes inside the transaction. Its
  * refusal is in job->problem; a returned failure is fatal. */
 enum pocketfed_status pf_registry_run(struct pf_store *store,
                                       struct pf_job *job, struct pf_error *err);

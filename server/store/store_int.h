@@ -44,6 +44,8 @@ enum pf_sql {
     PF_SQL_EXPIRED,
     PF_SQL_N_DEVICES,
     PF_SQL_PUBLISHED_BY,
+    PF_SQL_DEVICE_END,
+    PF_SQL_DEVICE_AGAIN,
     PF_SQL_COUNT,
 };
 extern const char *const pf_sql_texts[PF_SQL_COUNT];
@@ -54,6 +56,9 @@ enum pf_read_sql {
     PF_READ_ACK,
     PF_READ_ROUNDS,
     PF_READ_CLASSES,
+    PF_READ_DEVICE_STATUS,
+    PF_READ_DEVICES_BY_ORDINAL,
+    PF_READ_DEVICES_BY_ID,
     PF_READ_COUNT,
 };
 extern const char *const pf_read_texts[PF_READ_COUNT];

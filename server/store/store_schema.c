@@ -83,8 +83,14 @@ static const char schema_2[] =
     " SELECT count(*), coalesce(max(round), 0) FROM records r"
     " WHERE r.task = devices.task AND r.device = devices.id AND r.kind = 4);";
 
+/* What became of a device (enum pf_device_state), and when. */
+static const char devices_2[] =
+    "ALTER TABLE devices RENAME COLUMN revoked TO state;"
+    "ALTER TABLE devices ADD COLUMN state_ms INTEGER NOT NULL DEFAULT 0;";
+
 /* migrations[v] leads from user_version v to v + 1. */
-static const char *const migrations[PF_STORE_VERSION] = {schema_1, schema_2};
+static const char *const migrations[PF_STORE_VERSION][2] = {
+    {schema_1}, {schema_2, devices_2}};
 
 /* The one number that a PRAGMA or SELECT gives. */
 static enum pocketfed_status number(struct pf_store *s, const char *sql,
@@ -187,6 +193,7 @@ static enum pocketfed_status migrate(struct pf_store *s, const char *dir,
 {
     enum pocketfed_status st;
     char mark[96];
+    size_t i;
     int rc;
 
     if (version > 0 && version < PF_STORE_VERSION) {
@@ -205,8 +212,8 @@ static enum pocketfed_status migrate(struct pf_store *s, const char *dir,
                  "PRAGMA application_id=%d; PRAGMA user_version=%lld; COMMIT;",
                  PF_STORE_APPLICATION, (long long)version + 1);
         rc = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-        if (rc == SQLITE_OK)
-            rc = sqlite3_exec(s->db, migrations[version], NULL, NULL, NULL);
+        for (i = 0; i < 2 && migrations[version][i] && rc == SQLITE_OK; i++)
+            rc = sqlite3_exec(s->db, migrations[version][i], NULL, NULL, NULL);
         if (rc == SQLITE_OK)
             rc = sqlite3_exec(s->db, mark, NULL, NULL, NULL);
         if (rc != SQLITE_OK)
