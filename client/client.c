@@ -319,8 +319,11 @@ static enum pocketfed_status load_identity(struct pocketfed_client *c)
 
 static enum pocketfed_status load_state(struct pocketfed_client *c)
 {
+    int leaving = pf_client_is_leaving(c);
     enum pocketfed_status st = load_identity(c);
 
+    if (st && leaving) /* killed while it wiped the key */
+        return pf_client_forget(c);
     if (st)
         return st;
     pf_storage_counters(&c->storage, &c->counters);
@@ -336,7 +339,7 @@ static enum pocketfed_status load_state(struct pocketfed_client *c)
         return pf_client_set_home(c);
     }
     take_up_link(c);
-    return POCKETFED_OK;
+    return leaving && !c->joining ? pf_client_forget(c) : POCKETFED_OK;
 }
 
 static void set_why(char *why, size_t why_len, const struct pf_error *err)
@@ -404,6 +407,12 @@ enum pocketfed_status pocketfed_client_join(struct pocketfed_client *c,
     st = pf_join_link_parse(text, &link, &c->error);
     if (st)
         return st;
+    if (c->leaving) {
+        st = pf_fail(&c->error, POCKETFED_BUSY,
+                     "this folder is leaving a task and has not done so yet");
+        pf_hint(&c->error, "step until it has left, then join");
+        goto out;
+    }
     if (c->joined) {
         pf_key_fingerprint(c->record_key, id);
         if (strcmp(link.task, c->home.task) == 0 &&
@@ -461,7 +470,8 @@ void pocketfed_client_close(struct pocketfed_client *c)
         c->transport.cancel(c->transport.ctx);
     if (c->part && c->unsaved)
         pf_participation_checkpoint(c->part, NULL);
-    if (c->storage.lock_fd >= 0 && (c->bytes_up || c->bytes_down))
+    if (c->storage.lock_fd >= 0 && (c->joined || c->joining) &&
+        (c->bytes_up || c->bytes_down))
         pf_storage_set_counters(&c->storage, &c->counters, NULL);
     if (c->transport.destroy)
         c->transport.destroy(c->transport.ctx);

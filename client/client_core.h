@@ -13,6 +13,7 @@
 #define PF_FILE_LINK     "join.link"
 #define PF_FILE_KEY      "identity.key"
 #define PF_FILE_RECEIPTS "receipts.jsonl"
+#define PF_FILE_LEAVING  "leaving"
 
 struct pocketfed_client {
     /* What the app gave. */
@@ -30,7 +31,7 @@ struct pocketfed_client {
     struct pf_identity identity;
     uint8_t public_key[PF_PUBLIC_MAX];
     size_t public_len;
-    int joining, joined;
+    int joining, joined, leaving;
     struct pf_join_link link;  /* while joining */
     struct pf_membership home; /* once joined */
     struct pf_key *record_key;
@@ -97,5 +98,16 @@ enum pocketfed_status pf_client_send(struct pocketfed_client *c,
 enum pocketfed_status pf_client_enrol(struct pocketfed_client *c);
 enum pocketfed_status pf_client_enrolled(struct pocketfed_client *c,
                                          const struct pf_want_reply *reply);
+/* The server that the join link names. */
+void pf_client_link_peer(struct pocketfed_client *c);
+
+/* client_leave.c */
+/* Whether the folder was being left when it was last closed: c->leaving. */
+int pf_client_is_leaving(struct pocketfed_client *c);
+enum pocketfed_status pf_client_ask_to_leave(struct pocketfed_client *c);
+enum pocketfed_status pf_client_left(struct pocketfed_client *c,
+                                     const struct pf_want_reply *reply);
+/* The folder and the handle as before any join; receipts stay. */
+enum pocketfed_status pf_client_forget(struct pocketfed_client *c);
 
 #endif

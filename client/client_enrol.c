@@ -13,6 +13,17 @@
 
 #define MAX_CLOCKS 3
 
+void pf_client_link_peer(struct pocketfed_client *c)
+{
+    c->peer = (struct pf_peer){
+        .host = c->link.host,
+        .port = c->link.port,
+        .pins = (const uint8_t(*)[32])c->link.pins,
+        .n_pins = c->link.n_pins,
+    };
+    memcpy(c->peer.record_key, c->link.id, sizeof c->peer.record_key);
+}
+
 enum pocketfed_status pf_client_enrol(struct pocketfed_client *c)
 {
     struct pf_enrol_request ask;
@@ -33,13 +44,7 @@ enum pocketfed_status pf_client_enrol(struct pocketfed_client *c)
     if (st)
         return pf_fail(&c->error, st, "no memory for the enrolment");
 
-    c->peer = (struct pf_peer){
-        .host = c->link.host,
-        .port = c->link.port,
-        .pins = (const uint8_t(*)[32])c->link.pins,
-        .n_pins = c->link.n_pins,
-    };
-    memcpy(c->peer.record_key, c->link.id, sizeof c->peer.record_key);
+    pf_client_link_peer(c);
     memset(&want, 0, sizeof want);
     want.call = PF_CALL_ENROL;
     memcpy(want.args.task, c->link.task, sizeof want.args.task);

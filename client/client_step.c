@@ -48,7 +48,7 @@ enum pocketfed_status pf_client_stop(struct pocketfed_client *c,
                                      enum pocketfed_status status)
 {
     c->stopped = status;
-    if (c->joining) /* its token is of no use here any more */
+    if (c->joining && !c->leaving) /* its token is of no use any more */
         pf_client_forget_link(c);
     pf_log(&c->log, status == POCKETFED_FINISHED ? PF_LOG_INFO : PF_LOG_ERROR,
            "stopped status=%s why=\"%s\"", pocketfed_status_name(status),
@@ -266,9 +266,11 @@ static enum pocketfed_status poll_reply(struct pocketfed_client *c, int budget)
     c->bytes_down += reply.bytes_received;
     c->counters.bytes_up += reply.bytes_sent;
     c->counters.bytes_down += reply.bytes_received;
-    c->attempts = c->joined ? 0 : c->attempts;
+    c->attempts = c->joined && !c->leaving ? 0 : c->attempts;
     pf_request_reply(&reply, &r);
-    st = c->joined ? replied(c, &r) : pf_client_enrolled(c, &r);
+    st = c->leaving  ? pf_client_left(c, &r)
+         : c->joined ? replied(c, &r)
+                     : pf_client_enrolled(c, &r);
     c->transport.cancel(c->transport.ctx); /* gives the reply's memory back */
     return st;
 }
@@ -305,6 +307,8 @@ static enum pocketfed_status piece(struct pocketfed_client *c, int budget)
 
     if (c->in_flight)
         return poll_reply(c, budget);
+    if (c->leaving)
+        return pf_client_ask_to_leave(c);
     if (!c->joined)
         return pf_client_enrol(c);
     if (!c->env.example) {
@@ -373,6 +377,8 @@ static enum pocketfed_state state_of(const struct pocketfed_client *c)
         return POCKETFED_STATE_NEW;
     if (c->wait_ms > 0)
         return POCKETFED_STATE_WAITING;
+    if (c->leaving)
+        return POCKETFED_STATE_LEAVING;
     if (!c->joined)
         return POCKETFED_STATE_JOINING;
     if (is_phase(c, "train"))

@@ -8,6 +8,7 @@
  *     counters.json  what has been done so far, and which models are kept
  *     objects/HEX    the two newest model files, named by their digest
  *     plan train update    see participation.h
+ *     leaving        there while the device is leaving its task
  *     receipts.jsonl one line per acknowledged update, appended and synced
  *
  * Every file is replaced whole, so a crash leaves the old or the new one. What
@@ -68,6 +69,10 @@ enum pocketfed_status pf_storage_save(const struct pf_storage *s,
 void pf_storage_remove(const struct pf_storage *s, const char *name);
 /* Overwrites with zeros, then removes. */
 void pf_storage_wipe(const struct pf_storage *s, const char *name);
+/* Wipes all that the library keeps here but the receipts, the key last. IO
+ * names a file that stayed. */
+enum pocketfed_status pf_storage_clear(const struct pf_storage *s,
+                                       struct pf_error *err);
 /* Appends line and a newline, durably. A line that was torn by a crash is
  * ended first; when the last line begins with the same key_len bytes, it is
  * there already and nothing is added. */

@@ -29,6 +29,8 @@ const struct pf_call pf_calls[PF_CALL_COUNT] = {
         DEVICE, NONE, 0),
     ROW(KEY, CLIENT, "GET", "/v1/keys/{digest}", NONE, NONE, 0),
     ROW(TASK_STATUS, CLIENT, "GET", "/v1/tasks/{task}", DEVICE, NONE, 0),
+    ROW(LEAVE, CLIENT, "DELETE", "/v1/tasks/{task}/devices/self",
+        DEVICE, NONE, 0),
 
     ROW(ADMIN_INFO, ADMIN, "GET", "/admin/v1", ADMIN, NONE, 0),
     ROW(ADMIN_TASKS, ADMIN, "GET", "/admin/v1/tasks", ADMIN, NONE, 0),
@@ -45,6 +47,12 @@ const struct pf_call pf_calls[PF_CALL_COUNT] = {
         ADMIN, NONE, 0),
     ROW(ADMIN_CLASSES, ADMIN, "GET", "/admin/v1/tasks/{task}/classes",
         ADMIN, NONE, 0),
+    ROW(ADMIN_DEVICES, ADMIN, "GET", "/admin/v1/tasks/{task}/devices",
+        ADMIN, NONE, 0),
+    ROW(ADMIN_DEVICE, ADMIN, "GET", "/admin/v1/tasks/{task}/devices/{device}",
+        ADMIN, NONE, 0),
+    ROW(ADMIN_DEVICE_REVOKE, ADMIN, "DELETE",
+        "/admin/v1/tasks/{task}/devices/{device}", ADMIN, NONE, 0),
     ROW(ADMIN_MODEL, ADMIN, "GET", "/admin/v1/models/{digest}",
         ADMIN, NONE, 0),
 
@@ -76,19 +84,26 @@ int pf_task_name_ok(const char *name)
     return name && task_name_ok(name, strnlen(name, PF_TASK_NAME_MAX + 1));
 }
 
+static int is_device(const char *name)
+{
+    return strncmp(name, "device}", 7) == 0;
+}
+
 /* The value of the placeholder at `name` (just after its brace). */
-static int take_value(char name, const char *s, size_t len,
+static int take_value(const char *name, const char *s, size_t len,
                       struct pf_call_args *args)
 {
-    if (name == 't') {
+    if (name[0] == 't') {
         if (!task_name_ok(s, len))
             return 0;
         memcpy(args->task, s, len);
         args->task[len] = '\0';
         return 1;
     }
-    if (name == 'r')
+    if (name[0] == 'r')
         return pf_parse_u64(s, len, 0, UINT64_MAX, &args->round);
+    if (is_device(name))
+        return pf_unhex(s, len, args->device, sizeof args->device);
     return pf_unhex(s, len, args->digest, sizeof args->digest);
 }
 
@@ -100,7 +115,7 @@ static int path_matches(const char *pattern, const char *path,
         if (*pattern == '{') {
             size_t len = strcspn(path, "/");
 
-            if (!take_value(pattern[1], path, len, args))
+            if (!take_value(pattern + 1, path, len, args))
                 return 0;
             path += len;
             pattern = strchr(pattern, '}') + 1;
@@ -111,7 +126,7 @@ static int path_matches(const char *pattern, const char *path,
     return *path == '\0';
 }
 
-enum { GET = 1, POST = 2, PUT = 4, PATCH = 8 };
+enum { GET = 1, POST = 2, PUT = 4, PATCH = 8, DELETE = 16 };
 
 static unsigned method_bit(const char *method)
 {
@@ -119,6 +134,8 @@ static unsigned method_bit(const char *method)
         return GET;
     if (!strcmp(method, "POST"))
         return POST;
+    if (!strcmp(method, "DELETE"))
+        return DELETE;
     return !strcmp(method, "PUT") ? PUT : PATCH;
 }
 
@@ -136,6 +153,10 @@ static const char *allow_value(unsigned methods)
         return "GET, HEAD, POST";
     case GET | PATCH:
         return "GET, HEAD, PATCH";
+    case DELETE:
+        return "DELETE";
+    case GET | DELETE:
+        return "DELETE, GET, HEAD";
     default:
         return "";
     }
@@ -153,7 +174,7 @@ const struct pf_call *pf_call_match(enum pf_listener listener,
 
     for (i = 0; i < PF_CALL_COUNT && !found; i++) {
         const struct pf_call *call = &pf_calls[i];
-        struct pf_call_args values = {{0}, 0, {0}};
+        struct pf_call_args values = {{0}, 0, {0}, {0}};
 
         if (call->listener != listener ||
             !path_matches(call->path, path, &values))
@@ -194,6 +215,8 @@ enum pocketfed_status pf_call_path(enum pf_call_id id,
         } else if (pattern[1] == 'r') {
             snprintf(value, sizeof value, "%llu",
                      (unsigned long long)args->round);
+        } else if (is_device(pattern + 1)) {
+            pf_hex(args->device, sizeof args->device, value);
         } else {
             pf_hex(args->digest, sizeof args->digest, value);
         }

@@ -36,6 +36,7 @@ enum pf_call_id {
     PF_CALL_PROOF,
     PF_CALL_KEY,
     PF_CALL_TASK_STATUS,
+    PF_CALL_LEAVE,
     PF_CALL_ADMIN_INFO,
     PF_CALL_ADMIN_TASKS,
     PF_CALL_ADMIN_TASK_CREATE,
@@ -45,6 +46,9 @@ enum pf_call_id {
     PF_CALL_ADMIN_ROUNDS,
     PF_CALL_ADMIN_ROUND,
     PF_CALL_ADMIN_CLASSES,
+    PF_CALL_ADMIN_DEVICES,
+    PF_CALL_ADMIN_DEVICE,
+    PF_CALL_ADMIN_DEVICE_REVOKE,
     PF_CALL_ADMIN_MODEL,
     PF_CALL_LIVEZ,
     PF_CALL_READYZ,
@@ -67,6 +71,7 @@ struct pf_call_args {
     char task[PF_TASK_NAME_MAX + 1];
     uint64_t round;
     uint8_t digest[32];
+    uint8_t device[PF_DEVICE_LEN];
 };
 
 extern const struct pf_call pf_calls[PF_CALL_COUNT]; /* indexed by id */
@@ -76,7 +81,7 @@ extern const struct pf_call pf_calls[PF_CALL_COUNT]; /* indexed by id */
  * method: then 405, and *allow gets the value of the Allow field. HEAD matches
  * GET calls. args, path_known and allow may be NULL. A path is matched letter
  * by letter: no percent-decoding, no empty segment, rounds without leading
- * zeros, digests as 64 lower-case digits. */
+ * zeros, digests as 64 and devices as 32 lower-case digits. */
 const struct pf_call *pf_call_match(enum pf_listener listener,
                                     const char *method, const char *path,
                                     struct pf_call_args *args, int *path_known,

@@ -24,6 +24,25 @@ const char *const pf_failure_codes[] = {
     [PF_FAILURE_INTERRUPTED] = "interrupted",
     [PF_FAILURE_UNSUPPORTED] = "unsupported",
     [PF_FAILURE_OTHER] = "other",
+    [PF_FAILURE_REVOKED] = "revoked",
+    [PF_FAILURE_LEFT] = "left",
+    NULL,
+};
+/* What a device may say of itself. */
+static const char *const reportable_codes[] = {
+    [PF_FAILURE_NO_EXAMPLES] = "no-examples",
+    [PF_FAILURE_TOO_FEW_EXAMPLES] = "too-few-examples",
+    [PF_FAILURE_MEMORY] = "memory",
+    [PF_FAILURE_NON_FINITE] = "non-finite",
+    [PF_FAILURE_INTERRUPTED] = "interrupted",
+    [PF_FAILURE_UNSUPPORTED] = "unsupported",
+    [PF_FAILURE_OTHER] = "other",
+    NULL,
+};
+const char *const pf_device_states[] = {
+    [PF_DEVICE_ACTIVE] = "active",
+    [PF_DEVICE_REVOKED] = "revoked",
+    [PF_DEVICE_LEFT] = "left",
     NULL,
 };
 const char *const pf_task_states[] = {
@@ -118,7 +137,7 @@ const struct pf_json_field pf_ack_fields[] = {
 };
 
 const struct pf_json_field pf_failure_report_fields[] = {
-    ENUM(pf_failure_report, code, REQ, pf_failure_codes,
+    ENUM(pf_failure_report, code, REQ, reportable_codes,
          "Why the device gives the assignment back"),
     TEXT(pf_failure_report, detail, OMIT, "A sentence for people"),
     END,
@@ -211,6 +230,20 @@ const struct pf_json_field pf_class_status_fields[] = {
          "The apps' word for the devices; empty: they have none"),
     U64(pf_class_status, assigned, REQ, "Assignments they got"),
     U64(pf_class_status, accepted, REQ, "Updates of theirs that were accepted"),
+    END,
+};
+
+const struct pf_json_field pf_device_status_fields[] = {
+    HEX(pf_device_status, device, REQ, "The device's id"),
+    U64(pf_device_status, ordinal, REQ, "Its number in the task"),
+    TEXT(pf_device_status, label, OMIT, "Its name for people"),
+    ENUM(pf_device_status, state, REQ, pf_device_states, "What became of it"),
+    TIME(pf_device_status, enrolled_ms, REQ,
+         "When it was first enrolled, milliseconds since 1970"),
+    TIME(pf_device_status, state_ms, OMIT,
+         "When it was revoked, left or came back"),
+    U64(pf_device_status, rounds, REQ, "Rounds that count an update of its"),
+    U64(pf_device_status, last_round, OMIT, "The newest of them"),
     END,
 };
 

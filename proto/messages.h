@@ -92,6 +92,9 @@ enum pf_failure_code {
     PF_FAILURE_INTERRUPTED,
     PF_FAILURE_UNSUPPORTED,
     PF_FAILURE_OTHER,
+    /* Said by the server of a device that is gone, by no device. */
+    PF_FAILURE_REVOKED,
+    PF_FAILURE_LEFT,
 };
 extern const char *const pf_failure_codes[];
 struct pf_failure_report {
@@ -170,6 +173,27 @@ struct pf_class_status {
     uint64_t assigned, accepted;
 };
 
+/* GET, DELETE /admin/v1/tasks/{task}/devices/{device}, and one entry of
+ * {"devices":[...]} in the list: ?after=ORDINAL&limit=N&id=DIGITS gives, by
+ * ordinal, at most N devices with a greater one whose ids begin so. */
+enum pf_device_state { /* as stored: never renumbered */
+                       PF_DEVICE_ACTIVE,
+                       PF_DEVICE_REVOKED, /* by the operator, for good */
+                       PF_DEVICE_LEFT, /* by itself; a new token brings it back
+                                        */
+};
+extern const char *const pf_device_states[];
+struct pf_device_status {
+    uint8_t device[PF_DEVICE_LEN];
+    uint64_t ordinal;
+    char label[PF_LABEL_MAX + 1];
+    int state;
+    int64_t enrolled_ms; /* first */
+    int64_t state_ms;    /* when it was revoked, left or came back; 0: never */
+    uint64_t rounds;     /* that count an update of its */
+    uint64_t last_round; /* the newest of them; 0: none */
+};
+
 /* GET /admin/v1 */
 struct pf_admin_info {
     char version[32];
@@ -192,6 +216,7 @@ extern const struct pf_json_field pf_token_request_fields[];
 extern const struct pf_json_field pf_token_reply_fields[];
 extern const struct pf_json_field pf_round_status_fields[];
 extern const struct pf_json_field pf_class_status_fields[];
+extern const struct pf_json_field pf_device_status_fields[];
 extern const struct pf_json_field pf_admin_info_fields[];
 
 #endif

@@ -13,6 +13,10 @@ pf_test(unit_task_ends LABEL unit SOURCES unit/test_task_ends.c ${ENGINE}
   ROOMS ${ROUND_ROOMS})
 pf_test(property_round LABEL property SOURCES property/round.c ${ENGINE}
   ${ENGINE_CHECK} ROOMS ${ROUND_ROOMS})
+pf_test(property_sum LABEL property SOURCES property/sum.c check/exact.c
+  check/awkward.c ${FRAME} ROOMS ${ROUND_ROOMS})
+pf_test(property_sum_limits LABEL property SOURCES property/sum_limits.c
+  check/exact.c check/awkward.c ${ENGINE} ${FRAME} ROOMS ${ROUND_ROOMS})
 pf_test(unit_sum LABEL unit SOURCES unit/test_sum.c ${FRAME}
   ROOMS ${ROUND_ROOMS})
 pf_test(unit_admit LABEL unit SOURCES unit/test_admit.c ${FRAME}

@@ -4,7 +4,7 @@ set(PF_CHECK ${CMAKE_CURRENT_SOURCE_DIR}/check)
 
 set(PF_STORE_BENCH ${PF_CHECK}/store_bench.c ${PF_CHECK}/tmpdir.c)
 
-foreach(module store store_open store_proof enrol)
+foreach(module store store_open store_proof enrol devices)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c
     ${PF_STORE_BENCH} ROOMS ${PF_CORE_ROOMS})
 endforeach()
@@ -15,7 +15,7 @@ pf_test(unit_segment LABEL unit SOURCES unit/test_segment.c ${PF_CHECK}/tmpdir.c
 pf_test(unit_objects LABEL unit SOURCES unit/test_objects.c ${PF_CHECK}/tmpdir.c
   ROOMS ${PF_CORE_ROOMS})
 pf_test(unit_queue LABEL unit SOURCES unit/test_queue.c ROOMS ${PF_CORE_ROOMS})
-foreach(module coordinator coordinator_stops seal)
+foreach(module coordinator coordinator_stops coordinator_devices seal)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c
     ${PF_CHECK}/core.c ${PF_CHECK}/tmpdir.c ROOMS ${PF_CORE_ROOMS})
 endforeach()

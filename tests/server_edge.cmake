@@ -11,7 +11,7 @@ foreach(module config statedir rotate)
 endforeach()
 pf_fuzz(fuzz_config CORPUS config SOURCES fuzz/fuzz_config.c
   ROOMS ${PF_EDGE_ROOMS})
-foreach(module routes routes_objects routes_admin routes_proof uploads http tls)
+foreach(module routes routes_objects routes_admin routes_proof routes_device uploads http tls)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c check/edge.c
     check/tmpdir.c ROOMS ${PF_EDGE_ROOMS})
 endforeach()

@@ -59,7 +59,7 @@ static void json_event(const struct session *s)
 {
     static const char *const names[] = {"none",    "joined",   "assigned",
                                         "trained", "accepted", "dropped",
-                                        "retry"};
+                                        "retry",   "left"};
     char loss[32] = "null";
     struct pf_buf b;
 
@@ -177,6 +177,12 @@ static int train(struct cli *c)
     if (report.state == POCKETFED_STATE_NEW) {
         pf_fail(&err, POCKETFED_NOT_FOUND, "%s has joined no task", s.d.dir);
         pf_hint(&err, "pocketfed join LINK --dir %s", s.d.dir);
+        code = cli_fail(c, &err, "this device takes no part");
+        goto out;
+    }
+    if (report.state == POCKETFED_STATE_LEAVING) {
+        pf_fail(&err, POCKETFED_NOT_FOUND, "%s is leaving its task", s.d.dir);
+        pf_hint(&err, "pocketfed leave --dir %s", s.d.dir);
         code = cli_fail(c, &err, "this device takes no part");
         goto out;
     }

@@ -12,113 +12,6 @@ int64_t pf_coordinator_now(const struct pf_coordinator *c)
     return c->clock_base + (pf_monotonic_ms() - c->clock_start);
 }
 
-/* ---- the batch: step --------------------------------------------------- */
-
-static struct pf_task_step *step(struct pf_coordinator *c,
-                                 struct pf_live_task *t, struct pf_event *ev)
-{
-    struct pf_task_step *s = &c->steps[c->n_steps++];
-
-    ev->now_ms = c->now_ms;
-    if (ev->kind == PF_EV_CHECKIN) {
-        ev->u.checkin.population = t->devices;
-        ev->u.checkin.load = pf_queue_fill(c->inbox);
-    }
-    s->task = t;
-    pf_round_step(t->round, ev, &s->step);
-    return s;
-}
-
-/* Commands answer through their job, not through a waiter. */
-static void step_command(struct pf_coordinator *c, struct pf_job *job,
-                         struct pf_live_task *t, struct pf_event *ev)
-{
-    struct pf_task_step *s;
-    struct pf_effect *e;
-    unsigned i;
-
-    ev->kind = PF_EV_COMMAND;
-    ev->reply_to = 1;
-    s = step(c, t, ev);
-    for (i = 0; i < s->step.n_effects; i++) {
-        e = &s->step.effect[i];
-        if (e->kind != PF_EFFECT_ANSWER)
-            continue;
-        if (e->u.answer.kind == PF_ANSWER_PROBLEM)
-            job->problem = e->u.answer.u.problem;
-        e->reply_to = 0;
-    }
-}
-
-/* A rollback names a round; what that round published is in the store. 0: the
- * refusal is in the job. */
-static int find_source(struct pf_coordinator *c, struct pf_job *job,
-                       struct pf_event *ev)
-{
-    uint64_t round = job->u.set.source;
-    uint8_t *model = ev->u.rollback.model, *state = ev->u.rollback.state;
-    struct pf_object *obj = NULL;
-    struct pf_error err = {0};
-    enum pocketfed_status st;
-
-    ev->u.rollback.source = round;
-    st = pf_store_published(c->config.store, job->task->stored.id, round, model,
-                            state, &err);
-    if (st == POCKETFED_OK)
-        st = pf_objects_get(c->config.objects, model, &obj, &err);
-    pf_object_release(obj);
-    obj = NULL;
-    if (st == POCKETFED_OK && !pf_is_zero(state, 32))
-        st = pf_objects_get(c->config.objects, state, &obj, &err);
-    pf_object_release(obj);
-    if (st == POCKETFED_OK)
-        return 1;
-    pf_problem_set(&job->problem, PF_PROBLEM_NOT_FOUND,
-                   "round %llu published no model that is still kept (%s)",
-                   (unsigned long long)round, err.text);
-    return 0;
-}
-
-static void step_job(struct pf_coordinator *c, struct pf_job *job)
-{
-    struct pf_event ev = {0};
-
-    ev.u.command = job->u.set.command;
-    if (ev.u.command != PF_CMD_ROLLBACK || find_source(c, job, &ev))
-        step_command(c, job, job->task, &ev);
-}
-
-static void step_items(struct pf_coordinator *c)
-{
-    struct pf_item *it;
-    size_t i;
-
-    for (i = 0; i < c->n_items; i++) {
-        it = &c->items[i];
-        if (!it->job)
-            step(c, it->task, &it->event);
-        else if (it->job->kind == PF_JOB_TASK_SET)
-            step_job(c, it->job);
-    }
-}
-
-/* Time passes for the tasks whose deadline has come. */
-static void step_ticks(struct pf_coordinator *c)
-{
-    struct pf_live_task *t;
-    struct pf_event ev;
-    size_t n = 0;
-
-    for (t = c->tasks; t && n < PF_BATCH_TICKS; t = t->next) {
-        if (pf_round_deadline(t->round) > c->now_ms)
-            continue;
-        memset(&ev, 0, sizeof ev);
-        ev.kind = PF_EV_TICK;
-        step(c, t, &ev);
-        n++;
-    }
-}
-
 /* ---- the batch: sync and commit ---------------------------------------- */
 
 static enum pocketfed_status sync_segments(struct pf_coordinator *c,
@@ -231,7 +124,7 @@ static void begin_task(struct pf_coordinator *c, struct pf_job *job)
 
     ev.u.command = PF_CMD_START;
     pf_buf_free(&job->u.add->stored.file);
-    step_command(c, job, job->u.add, &ev);
+    pf_step_command(c, job, job->u.add, &ev);
 }
 
 /* A task that is durable is shown to all. */
@@ -256,16 +149,19 @@ static int is_new_task(const struct pf_job *job)
 /* The population that pace steering goes by. */
 static void count_device(const struct pf_job *job)
 {
-    if (job && job->kind == PF_JOB_ENROL && !job->u.enrol.again &&
-        job->problem.id == PF_PROBLEM_NONE)
+    if (!job || job->problem.id != PF_PROBLEM_NONE)
+        return;
+    if (job->kind == PF_JOB_ENROL && !job->u.enrol.again)
         job->task->devices++;
+    if (pf_job_is_end(job) && job->u.gone.was == PF_DEVICE_ACTIVE)
+        job->task->devices--;
 }
 
 static int is_writing(const struct pf_item *it)
 {
     return it->job &&
            (it->job->kind == PF_JOB_ENROL || it->job->kind == PF_JOB_TOKEN ||
-            it->job->kind == PF_JOB_TASK);
+            it->job->kind == PF_JOB_TASK || pf_job_is_end(it->job));
 }
 
 static enum pocketfed_status write_batch(struct pf_coordinator *c,
@@ -352,8 +248,8 @@ static enum pocketfed_status run_batch(struct pf_coordinator *c,
     c->n_steps = 0;
     c->now_ms = pf_coordinator_now(c);
     atomic_fetch_add(&c->events, c->n_items);
-    step_items(c);
-    step_ticks(c);
+    pf_step_items(c);
+    pf_step_ticks(c);
     st = sync_segments(c, err);
     if (st == POCKETFED_OK)
         st = write_batch(c, err);

@@ -59,6 +59,8 @@ enum pf_job_kind {
     PF_JOB_TOKEN,
     PF_JOB_TASK,
     PF_JOB_TASK_SET,
+    PF_JOB_REVOKE,
+    PF_JOB_LEAVE,
     PF_JOB_VIEW,
 };
 struct pf_job {
@@ -77,6 +79,10 @@ struct pf_job {
             int has_ordinal;
             char label[PF_LABEL_MAX + 1];
         } token;
+        struct { /* REVOKE, LEAVE; its assignment is given back */
+            struct pf_device_ref device;
+            enum pf_device_state was; /* before */
+        } gone;
         struct pf_live_task *add; /* PF_JOB_TASK: from pf_live_task_make */
         struct {                  /* PF_JOB_TASK_SET */
             enum pf_command command;

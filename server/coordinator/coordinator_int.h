@@ -1,6 +1,7 @@
 /* coordinator_int.h - what the files of the coordinator share.
  *
- * coordinator.c has the loop, coordinator_effects.c what follows a commit,
+ * coordinator.c has the loop, coordinator_step.c what the engines are told,
+ * coordinator_effects.c what follows a commit,
  * coordinator_load.c the start, submit.c the calls for other threads,
  * registry.c the jobs, live_task.c the tasks.
  */
@@ -81,6 +82,19 @@ struct pf_coordinator {
 /* The daemon's clock: goes on where it was when the process ended. */
 int64_t pf_coordinator_now(const struct pf_coordinator *c);
 
+/* coordinator_step.c: steps the engines with what is in c->items, and the tasks
+ * whose deadline has come. */
+void pf_step_items(struct pf_coordinator *c);
+void pf_step_ticks(struct pf_coordinator *c);
+/* A command's refusal goes into the job: nobody else waits for it. */
+void pf_step_command(struct pf_coordinator *c, struct pf_job *job,
+                     struct pf_live_task *t, struct pf_event *ev);
+/* A device leaves or is revoked. */
+static inline int pf_job_is_end(const struct pf_job *job)
+{
+    return job->kind == PF_JOB_REVOKE || job->kind == PF_JOB_LEAVE;
+}
+
 /* coordinator_effects.c; OK, or the batch is fatal. */
 enum pocketfed_status pf_coordinator_perform(struct pf_coordinator *c,
                                              struct pf_task_step *s,
@@ -112,7 +126,7 @@ void pf_coordinator_deliver(void *coordinator, struct pf_live_task *t,
 enum pocketfed_status pf_coordinator_load(struct pf_coordinator *c,
                                           struct pf_error *err);
 
-/* registry.c: does an ENROL, TOKEN or TASK job inside the transaction. Its
+/* registry.c: does a job that writes inside the transaction. Its
  * refusal is in job->problem; a returned failure is fatal. */
 enum pocketfed_status pf_registry_run(struct pf_store *store,
                                       struct pf_job *job, struct pf_error *err);

@@ -41,6 +41,23 @@ static enum pocketfed_status task(struct pf_store *store, struct pf_job *job,
     return POCKETFED_OK;
 }
 
+static enum pocketfed_status
+end_device(struct pf_store *store, struct pf_job *job, struct pf_error *err)
+{
+    enum pf_device_state state =
+        job->kind == PF_JOB_REVOKE ? PF_DEVICE_REVOKED : PF_DEVICE_LEFT;
+    enum pocketfed_status st;
+
+    st = pf_store_device_end(store, job->task->stored.id, job->u.gone.device.id,
+                             state, pf_wall_ms(), &job->u.gone.was, err);
+    if (st != POCKETFED_NOT_FOUND)
+        return st;
+    pf_problem_set(&job->problem, PF_PROBLEM_NOT_FOUND,
+                   "no such device is enrolled in task %s",
+                   job->task->stored.name);
+    return POCKETFED_OK;
+}
+
 enum pocketfed_status pf_registry_run(struct pf_store *store,
                                       struct pf_job *job, struct pf_error *err)
 {
@@ -51,6 +68,9 @@ enum pocketfed_status pf_registry_run(struct pf_store *store,
         return token(store, job, err);
     case PF_JOB_TASK:
         return task(store, job, err);
+    case PF_JOB_REVOKE:
+    case PF_JOB_LEAVE:
+        return end_device(store, job, err);
     case PF_JOB_TASK_SET:
     case PF_JOB_VIEW:
         break;

@@ -18,6 +18,7 @@ const struct pf_handler pf_handlers[PF_CALL_COUNT] = {
     [PF_CALL_PROOF] = {.end = pf_route_proof},
     [PF_CALL_KEY] = {.end = pf_route_key},
     [PF_CALL_TASK_STATUS] = {.end = pf_route_task_status},
+    [PF_CALL_LEAVE] = {.end = pf_route_leave},
     [PF_CALL_ADMIN_INFO] = {.end = pf_route_admin_info},
     [PF_CALL_ADMIN_TASKS] = {.end = pf_route_admin_tasks},
     [PF_CALL_ADMIN_TASK_CREATE] = {.end = pf_route_admin_task_create},
@@ -27,6 +28,9 @@ const struct pf_handler pf_handlers[PF_CALL_COUNT] = {
     [PF_CALL_ADMIN_ROUNDS] = {.end = pf_route_admin_rounds},
     [PF_CALL_ADMIN_ROUND] = {.end = pf_route_admin_round},
     [PF_CALL_ADMIN_CLASSES] = {.end = pf_route_admin_classes},
+    [PF_CALL_ADMIN_DEVICES] = {.end = pf_route_admin_devices},
+    [PF_CALL_ADMIN_DEVICE] = {.end = pf_route_admin_device},
+    [PF_CALL_ADMIN_DEVICE_REVOKE] = {.end = pf_route_admin_device_revoke},
     [PF_CALL_ADMIN_MODEL] = {.end = pf_route_model},
     [PF_CALL_LIVEZ] = {.end = pf_route_livez},
     [PF_CALL_READYZ] = {.end = pf_route_readyz},
@@ -173,8 +177,16 @@ static int device_key(struct pf_exchange *ex, struct pf_key **key)
                         ex->args.task);
         return 0;
     }
-    if (st == POCKETFED_OK && device.revoked) {
-        pf_reply_refuse(ex, PF_PROBLEM_DEVICE_REVOKED, "device %s", keyid);
+    if (st == POCKETFED_OK && device.state == PF_DEVICE_REVOKED) {
+        pf_reply_refuse(ex, PF_PROBLEM_DEVICE_REVOKED,
+                        "the operator has revoked device %s", keyid);
+        return 0;
+    }
+    /* Leaving again is no mistake: the answer may have been lost. */
+    if (st == POCKETFED_OK && device.state == PF_DEVICE_LEFT &&
+        ex->call->id != PF_CALL_LEAVE) {
+        pf_reply_refuse(ex, PF_PROBLEM_DEVICE_UNKNOWN,
+                        "device %s has left task %s", keyid, ex->args.task);
         return 0;
     }
     if (st == POCKETFED_OK)
@@ -373,25 +385,33 @@ int pf_route_decode(struct pf_exchange *ex, const struct pf_json_field *fields,
     return 0;
 }
 
-int pf_route_query(struct pf_exchange *ex, const char *name, uint64_t max,
-                   uint64_t absent, uint64_t *out)
+const char *pf_route_query_text(const struct pf_exchange *ex, const char *name,
+                                size_t *len)
 {
     size_t n = strlen(name);
     const char *p = ex->query + 1; /* behind the "?" */
 
-    *out = absent;
     while (*p) {
-        size_t len = strcspn(p, "&");
-
-        if (len > n && p[n] == '=' && memcmp(p, name, n) == 0) {
-            if (pf_parse_u64(p + n + 1, len - n - 1, 0, max, out))
-                return 1;
-            pf_reply_refuse(ex, PF_PROBLEM_BAD_REQUEST,
-                            "%s is not a whole number up to %" PRIu64, name,
-                            max);
-            return 0;
+        *len = strcspn(p, "&");
+        if (*len > n && p[n] == '=' && memcmp(p, name, n) == 0) {
+            *len -= n + 1;
+            return p + n + 1;
         }
-        p += len + (p[len] == '&');
+        p += *len + (p[*len] == '&');
     }
-    return 1;
+    return NULL;
+}
+
+int pf_route_query(struct pf_exchange *ex, const char *name, uint64_t max,
+                   uint64_t absent, uint64_t *out)
+{
+    size_t len;
+    const char *p = pf_route_query_text(ex, name, &len);
+
+    *out = absent;
+    if (!p || pf_parse_u64(p, len, 0, max, out))
+        return 1;
+    pf_reply_refuse(ex, PF_PROBLEM_BAD_REQUEST,
+                    "%s is not a whole number up to %" PRIu64, name, max);
+    return 0;
 }

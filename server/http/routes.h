@@ -41,6 +41,12 @@ enum pf_next pf_route_admin_rounds(struct pf_exchange *ex);
 enum pf_next pf_route_admin_round(struct pf_exchange *ex);
 enum pf_next pf_route_admin_classes(struct pf_exchange *ex);
 
+/* routes_device.c */
+enum pf_next pf_route_leave(struct pf_exchange *ex);
+enum pf_next pf_route_admin_devices(struct pf_exchange *ex);
+enum pf_next pf_route_admin_device(struct pf_exchange *ex);
+enum pf_next pf_route_admin_device_revoke(struct pf_exchange *ex);
+
 /* routes_ops.c */
 enum pf_next pf_route_livez(struct pf_exchange *ex);
 enum pf_next pf_route_readyz(struct pf_exchange *ex);
@@ -60,6 +66,10 @@ void pf_route_status(struct pf_exchange *ex, struct pf_task_status *out);
  * is not a number in range (refusal in the reply). */
 int pf_route_query(struct pf_exchange *ex, const char *name, uint64_t max,
                    uint64_t absent, uint64_t *out);
+/* Where the value of a query parameter begins, its length in *len; NULL when it
+ * is not there. */
+const char *pf_route_query_text(const struct pf_exchange *ex, const char *name,
+                                size_t *len);
 
 /* Which task's round a model goes down for, so that its bytes are counted
  * there: check-ins note it, downloads ask. Thread-safe, bounded, forgetful. */

@@ -351,6 +351,14 @@ static void failure(struct pf_stepping *s, const struct pf_event *ev,
     pf_round_apply(r, rec);
 }
 
+static uint64_t assigned(const struct pf_round *r,
+                         const uint8_t id[PF_DEVICE_LEN])
+{
+    const struct pf_lease *lease = pf_leases_find(&r->leases, id);
+
+    return is_training(lease) ? lease->round : 0;
+}
+
 static int give_up(struct pf_stepping *s, const char *reason)
 {
     struct pf_round *r = s->r;
@@ -423,6 +431,7 @@ const struct pf_policy pf_policy_async = {
     .offer = offer,
     .update = update,
     .failure = failure,
+    .assignment = assigned,
     .closing = closing,
     .give_up = give_up,
     .deadline = deadline,

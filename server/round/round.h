@@ -274,6 +274,10 @@ void pf_round_folds(const struct pf_round *r,
 /* 1/sqrt(1 + s): what an update of staleness s counts (FedBuff). */
 double pf_staleness_factor(uint32_t staleness);
 
+/* The round that the device trains for; 0: it has no assignment in hand. */
+uint64_t pf_round_assignment(const struct pf_round *r,
+                             const uint8_t id[PF_DEVICE_LEN]);
+
 /* Views for the status answers (devices, bytes are the caller's to fill). */
 void pf_round_task_status(const struct pf_round *r, int64_t now_ms,
                           struct pf_task_status *out);

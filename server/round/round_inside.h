@@ -38,6 +38,9 @@ struct pf_policy {
                    struct pf_answer *a);
     void (*failure)(struct pf_stepping *s, const struct pf_event *ev,
                     struct pf_answer *a);
+    /* The round that the device trains for; 0: none. */
+    uint64_t (*assignment)(const struct pf_round *r,
+                           const uint8_t id[PF_DEVICE_LEN]);
     /* The round that waits for its model; 0: none. */
     uint64_t (*closing)(const struct pf_round *r);
     /* Abandons all that is open or closing; 0: there was nothing. */

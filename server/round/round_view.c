@@ -101,3 +101,9 @@ int pf_round_open_status(const struct pf_round *r, int64_t now_ms,
     out->test_loss = out->test_accuracy = -1;
     return 1;
 }
+
+uint64_t pf_round_assignment(const struct pf_round *r,
+                             const uint8_t id[PF_DEVICE_LEN])
+{
+    return r->policy->assignment(r, id);
+}

@@ -346,6 +346,16 @@ static void failure(struct pf_stepping *s, const struct pf_event *ev,
     pf_round_apply(r, rec);
 }
 
+static uint64_t in_hand(const struct pf_round *r,
+                        const uint8_t id[PF_DEVICE_LEN])
+{
+    const struct pf_entry *e = pf_roster_find(&r->roster[0], id);
+
+    if (!e || e->state != PF_ENTRY_ASSIGNED || !pf_round_is_open(r))
+        return 0;
+    return r->round;
+}
+
 static uint64_t closing(const struct pf_round *r)
 {
     return r->phase == PF_PHASE_CLOSING ? r->round : 0;
@@ -403,6 +413,7 @@ const struct pf_policy pf_policy_sync = {
     .offer = offer,
     .update = update,
     .failure = failure,
+    .assignment = in_hand,
     .closing = closing,
     .give_up = give_up,
     .deadline = deadline,

@@ -89,20 +89,30 @@ struct pf_device {
     enum pf_key_alg alg;
     uint8_t key[PF_PUBLIC_MAX];
     size_t key_len;
-    int revoked;
+    enum pf_device_state state;
     uint64_t updates, last_round; /* what it contributed so far; read only */
     char label[PF_LABEL_MAX + 1];
 };
 /* Spends one use of the token for this key, unless the key has spent one
  * already (then the same device again: *again = 1). REFUSED with *why
- * (token-unknown, -expired, -used, ordinal-taken). d's id, alg, key, label are
- * given; ordinal is set: the token's, else the smallest free one. now_ms is
- * the wall clock (tokens expire by it). */
+ * (token-unknown, -expired, -used, ordinal-taken, device-revoked). d's id, alg,
+ * key, label are given; ordinal is set: the token's, else the smallest free
+ * one. A device that left comes back by a token other than the one it came by,
+ * as the same device. now_ms is the wall clock (tokens expire by it). */
 enum pocketfed_status pf_store_enrol(struct pf_store *s, int64_t task,
                                      const uint8_t token_hash[32],
                                      int64_t now_ms, struct pf_device *d,
                                      int *again, struct pf_problem *why,
                                      struct pf_error *err);
+/* Inside a transaction. Revokes a device, or lets it leave; *was gets what it
+ * was before. It stays so when that was revoked, or left and it leaves again.
+ * NOT_FOUND when it was never enrolled. now_ms: the wall clock, for people. */
+enum pocketfed_status pf_store_device_end(struct pf_store *s, int64_t task,
+                                          const uint8_t id[PF_DEVICE_LEN],
+                                          enum pf_device_state state,
+                                          int64_t now_ms,
+                                          enum pf_device_state *was,
+                                          struct pf_error *err);
 /* How many of the newest models (with their states) and sums of a task stay. */
 struct pf_keep {
     uint32_t models, sums;
@@ -139,7 +149,20 @@ void pf_reader_close(struct pf_store_reader *r);
 enum pocketfed_status pf_reader_device(struct pf_store_reader *r, int64_t task,
                                        const uint8_t id[PF_DEVICE_LEN],
                                        struct pf_device *out);
+/* Those that have neither left nor been revoked. */
 uint64_t pf_reader_n_devices(struct pf_store_reader *r, int64_t task);
+/* The same device as people want to see it. */
+enum pocketfed_status pf_reader_device_status(struct pf_store_reader *r,
+                                              int64_t task,
+                                              const uint8_t id[PF_DEVICE_LEN],
+                                              struct pf_device_status *out);
+/* Devices of a task by ordinal, from `first` on, at most `max`; with lowest and
+ * highest (both or neither NULL) only those whose ids lie between. */
+enum pocketfed_status
+pf_reader_devices(struct pf_store_reader *r, int64_t task, uint64_t first,
+                  size_t max, const uint8_t *lowest, const uint8_t *highest,
+                  void (*visit)(void *ctx, const struct pf_device_status *d),
+                  void *ctx);
 /* The committed acknowledgement of (task, round, device). */
 enum pocketfed_status pf_reader_ack(struct pf_store_reader *r, int64_t task,
                                     uint64_t round,

@@ -4,7 +4,8 @@
 
 /* What the registry knows before an enrolment changes anything. */
 struct known {
-    int has_token, token_ordinal_given, has_device, device_revoked, same_token;
+    int has_token, token_ordinal_given, has_device, same_token;
+    enum pf_device_state state;
     uint64_t uses_left, token_ordinal, device_ordinal;
     int64_t expires_ms;
     char label[PF_LABEL_MAX + 1];
@@ -50,7 +51,7 @@ static enum pocketfed_status find_device(struct pf_store *s, int64_t task,
     if (rc == SQLITE_ROW) {
         k->has_device = 1;
         k->device_ordinal = (uint64_t)sqlite3_column_int64(stmt, 0);
-        k->device_revoked = sqlite3_column_int(stmt, 1);
+        k->state = (enum pf_device_state)sqlite3_column_int(stmt, 1);
         pf_sql_bytes(stmt, 2, token, sizeof token);
         k->same_token = memcmp(token, hash, sizeof token) == 0;
         pf_sql_text(stmt, 3, k->label, sizeof k->label);
@@ -81,7 +82,8 @@ static enum pocketfed_status one(struct pf_store *s, enum pf_sql which,
     return st;
 }
 
-/* The token's ordinal if nobody has it, else the smallest free one. */
+/* The device's own when it comes back and the token names no other; the token's
+ * if nobody has it; else the smallest free one. */
 static enum pocketfed_status
 choose_ordinal(struct pf_store *s, int64_t task, const struct known *k,
                uint64_t *out, struct pf_problem *why, struct pf_error *err)
@@ -90,6 +92,11 @@ choose_ordinal(struct pf_store *s, int64_t task, const struct known *k,
     uint64_t any;
     int found, rc;
 
+    if (k->has_device &&
+        (!k->token_ordinal_given || k->token_ordinal == k->device_ordinal)) {
+        *out = k->device_ordinal;
+        return POCKETFED_OK;
+    }
     if (k->token_ordinal_given) {
         rc = pf_sql_bind(s->stmt[PF_SQL_ORDINAL_USED], "iu", task,
                          k->token_ordinal);
@@ -123,9 +130,12 @@ static enum pocketfed_status decide(const struct known *k, int64_t now_ms,
     if (!k->has_token)
         pf_problem_set(why, PF_PROBLEM_TOKEN_UNKNOWN,
                        "this task has no such join token");
-    else if (k->has_device && k->device_revoked)
+    else if (k->has_device && k->state == PF_DEVICE_REVOKED)
         pf_problem_set(why, PF_PROBLEM_DEVICE_REVOKED,
                        "the operator has revoked this device");
+    else if (k->has_device && k->same_token && k->state == PF_DEVICE_LEFT)
+        pf_problem_set(why, PF_PROBLEM_TOKEN_USED,
+                       "this device has left; it comes back by a new token");
     else if (k->has_device && k->same_token)
         return POCKETFED_OK; /* it has spent its use: valid for ever */
     else if (now_ms >= k->expires_ms)
@@ -138,6 +148,25 @@ static enum pocketfed_status decide(const struct known *k, int64_t now_ms,
     else
         return POCKETFED_OK;
     return POCKETFED_REFUSED;
+}
+
+/* Its row, new or as it comes back. */
+static enum pocketfed_status
+write_device(struct pf_store *s, int64_t task, const uint8_t token_hash[32],
+             int64_t now_ms, const struct pf_device *d, uint64_t ordinal,
+             int back, struct pf_error *err)
+{
+    enum pf_sql which = back ? PF_SQL_DEVICE_AGAIN : PF_SQL_DEVICE_ADD;
+    int rc;
+
+    if (back)
+        rc = pf_sql_bind(s->stmt[which], "iIusDi", task, d->id, ordinal,
+                         d->label, token_hash, now_ms);
+    else
+        rc = pf_sql_bind(s->stmt[which], "iIusbsDi", task, d->id, ordinal,
+                         pf_key_alg_name(d->alg), (const void *)d->key,
+                         d->key_len, d->label, token_hash, now_ms);
+    return pf_sql_run(s, which, rc, "add a device", err);
 }
 
 enum pocketfed_status pf_store_enrol(struct pf_store *s, int64_t task,
@@ -158,20 +187,17 @@ enum pocketfed_status pf_store_enrol(struct pf_store *s, int64_t task,
         st = decide(&k, now_ms, why);
     if (st != POCKETFED_OK)
         return st;
-    if (k.has_device) {
+    d->state = PF_DEVICE_ACTIVE;
+    if (k.has_device && k.state == PF_DEVICE_ACTIVE) {
         d->ordinal = k.device_ordinal;
-        d->revoked = 0;
         memcpy(d->label, k.label, sizeof d->label);
         *again = 1;
         return POCKETFED_OK;
     }
     st = choose_ordinal(s, task, &k, &ordinal, why, err);
-    if (st != POCKETFED_OK)
-        return st;
-    rc = pf_sql_bind(s->stmt[PF_SQL_DEVICE_ADD], "iIusbsDi", task, d->id,
-                     ordinal, pf_key_alg_name(d->alg), (const void *)d->key,
-                     d->key_len, d->label, token_hash, now_ms);
-    st = pf_sql_run(s, PF_SQL_DEVICE_ADD, rc, "add a device", err);
+    if (st == POCKETFED_OK)
+        st = write_device(s, task, token_hash, now_ms, d, ordinal, k.has_device,
+                          err);
     if (st != POCKETFED_OK)
         return st;
     rc = pf_sql_bind(s->stmt[PF_SQL_TOKEN_SPEND], "D", token_hash);
@@ -179,7 +205,6 @@ enum pocketfed_status pf_store_enrol(struct pf_store *s, int64_t task,
     if (st != POCKETFED_OK)
         return st;
     d->ordinal = ordinal;
-    d->revoked = 0;
     *again = 0;
     return POCKETFED_OK;
 }

@@ -50,6 +50,8 @@ enum pf_sql {
     PF_SQL_COUNTED,
     PF_SQL_PLAN_SIGN,
     PF_SQL_ROTATE,
+    PF_SQL_DEVICE_END,
+    PF_SQL_DEVICE_AGAIN,
     PF_SQL_COUNT,
 };
 extern const char *const pf_sql_texts[PF_SQL_COUNT];
@@ -66,6 +68,9 @@ enum pf_read_sql {
     PF_READ_LOG,
     PF_READ_ROTATION,
     PF_READ_ROTATIONS,
+    PF_READ_DEVICE_STATUS,
+    PF_READ_DEVICES_BY_ORDINAL,
+    PF_READ_DEVICES_BY_ID,
     PF_READ_COUNT,
 };
 extern const char *const pf_read_texts[PF_READ_COUNT];

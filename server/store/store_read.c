@@ -4,10 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define DEVICE_STATUS                                                          \
+    "SELECT id, ordinal, label, state, created_ms, state_ms, updates, "        \
+    "last_round FROM devices WHERE task = ?1 "
+
 const char *const pf_read_texts[PF_READ_COUNT] = {
-    [PF_READ_DEVICE] = "SELECT ordinal, alg, key, label, revoked, updates, "
+    [PF_READ_DEVICE] = "SELECT ordinal, alg, key, label, state, updates, "
                        "last_round FROM devices WHERE task = ?1 AND id = ?2",
-    [PF_READ_DEVICES] = "SELECT count(*) FROM devices WHERE task = ?1",
+    [PF_READ_DEVICES] = "SELECT count(*) FROM devices "
+                        "WHERE task = ?1 AND state = 0",
     [PF_READ_ACK] = "SELECT t.name, u.base, t.plan, u.digest, u.examples, "
                     "u.weight, u.round FROM records u "
                     "JOIN tasks t ON t.id = u.task "
@@ -38,6 +43,12 @@ const char *const pf_read_texts[PF_READ_COUNT] = {
                     "AND seq >= ?2 ORDER BY seq",
     [PF_READ_ROTATIONS] = "SELECT body, signature FROM rotations",
     [PF_READ_ROTATION] = "SELECT body, signature FROM rotations WHERE old = ?1",
+    [PF_READ_DEVICE_STATUS] = DEVICE_STATUS "AND id = ?2",
+    [PF_READ_DEVICES_BY_ORDINAL] =
+        DEVICE_STATUS "AND ordinal >= ?2 ORDER BY ordinal LIMIT ?3",
+    [PF_READ_DEVICES_BY_ID] =
+        DEVICE_STATUS "AND ordinal >= ?2 AND id BETWEEN ?4 AND ?5 "
+                      "ORDER BY ordinal LIMIT ?3",
 };
 
 /* ---- loading ---------------------------------------------------------- */
@@ -346,7 +357,7 @@ enum pocketfed_status pf_reader_device(struct pf_store_reader *r, int64_t task,
             d.key_len = (size_t)len;
             pf_sql_bytes(q, 2, d.key, d.key_len);
             pf_sql_text(q, 3, d.label, sizeof d.label);
-            d.revoked = sqlite3_column_int(q, 4);
+            d.state = (enum pf_device_state)sqlite3_column_int(q, 4);
             d.updates = (uint64_t)sqlite3_column_int64(q, 5);
             d.last_round = (uint64_t)sqlite3_column_int64(q, 6);
             *out = d;

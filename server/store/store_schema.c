@@ -102,11 +102,16 @@ static const char schema_2_proofs[] =
     " old BLOB NOT NULL PRIMARY KEY, body BLOB NOT NULL,"
     " signature BLOB NOT NULL) STRICT, WITHOUT ROWID;";
 
+/* What became of a device (enum pf_device_state), and when. */
+static const char schema_2_devices[] =
+    "ALTER TABLE devices RENAME COLUMN revoked TO state;"
+    "ALTER TABLE devices ADD COLUMN state_ms INTEGER NOT NULL DEFAULT 0;";
+
 #define MIGRATION_STEPS 4
 /* migrations[v] leads from user_version v to v + 1; NULL ends the row. */
 static const char *const migrations[PF_STORE_VERSION][MIGRATION_STEPS] = {
     {schema_1},
-    {schema_2_rounds, schema_2_proofs},
+    {schema_2_rounds, schema_2_proofs, schema_2_devices},
 };
 
 /* The one number that a PRAGMA or SELECT gives. */

@@ -59,7 +59,7 @@ const char *const pf_sql_texts[PF_SQL_COUNT] = {
                           "WHERE hash = ?1 AND task = ?2",
     [PF_SQL_TOKEN_SPEND] = "UPDATE tokens SET uses_left = uses_left - 1 "
                            "WHERE hash = ?1",
-    [PF_SQL_DEVICE_FIND] = "SELECT ordinal, revoked, token, label "
+    [PF_SQL_DEVICE_FIND] = "SELECT ordinal, state, token, label "
                            "FROM devices WHERE task = ?1 AND id = ?2",
     [PF_SQL_DEVICE_ADD] = "INSERT INTO devices(task, id, ordinal, alg, key, "
                           "label, token, created_ms) "
@@ -128,9 +128,15 @@ const char *const pf_sql_texts[PF_SQL_COUNT] = {
     [PF_SQL_PLAN_SIGN] = "UPDATE tasks SET plan_signature = ?2 WHERE id = ?1",
     [PF_SQL_ROTATE] = "INSERT INTO rotations(old, body, signature) "
                       "VALUES(?1, ?2, ?3) ON CONFLICT(old) DO NOTHING",
-    [PF_SQL_N_DEVICES] = "SELECT count(*) FROM devices WHERE task = ?1",
+    [PF_SQL_N_DEVICES] = "SELECT count(*) FROM devices "
+                         "WHERE task = ?1 AND state = 0",
     [PF_SQL_PUBLISHED_BY] = "SELECT model, state FROM rounds WHERE task = ?1 "
                             "AND round = ?2 AND model IS NOT NULL",
+    [PF_SQL_DEVICE_END] = "UPDATE devices SET state = ?3, state_ms = ?4 "
+                          "WHERE task = ?1 AND id = ?2",
+    [PF_SQL_DEVICE_AGAIN] = "UPDATE devices SET state = 0, state_ms = ?6, "
+                            "ordinal = ?3, label = ?4, token = ?5 "
+                            "WHERE task = ?1 AND id = ?2",
 };
 
 enum pocketfed_status pf_store_begin(struct pf_store *s, struct pf_error *err)

@@ -243,6 +243,9 @@ void pf_fake_serve(struct pf_fake *f, enum pf_call_id call,
                              (const char *)body, len, &f->report, NULL));
         r->status = 204;
         break;
+    case PF_CALL_LEAVE:
+        r->status = 204;
+        break;
     default:
         r->status = 404;
         break;

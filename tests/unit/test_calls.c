@@ -18,12 +18,13 @@ static const struct pf_call *match(enum pf_listener l, const char *method,
 
 static void each_row_stands_at_its_id_and_is_matched(void **state)
 {
-    struct pf_call_args args = {"mnist-1", 18, {0}}, got;
+    struct pf_call_args args = {.task = "mnist-1", .round = 18}, got;
     char path[PF_CALL_PATH_MAX];
 
     (void)state;
     for (size_t i = 0; i < sizeof args.digest; i++)
         args.digest[i] = (uint8_t)i;
+    memset(args.device, 0xd0, sizeof args.device);
     for (int i = 0; i < PF_CALL_COUNT; i++) {
         const struct pf_call *call = &pf_calls[i];
         int known = 0;
@@ -43,12 +44,17 @@ static void each_row_stands_at_its_id_and_is_matched(void **state)
             assert_int_equal(got.round, 18);
         if (strstr(call->path, "{digest}"))
             assert_memory_equal(got.digest, args.digest, 32);
+        if (strstr(call->path, "{device}"))
+            assert_memory_equal(got.device, args.device, PF_DEVICE_LEN);
     }
 }
 
 static void writes_each_kind_of_path(void **state)
 {
-    struct pf_call_args args = {"mnist", UINT64_MAX, {0xab}};
+    struct pf_call_args args = {.task = "mnist",
+                                .round = UINT64_MAX,
+                                .digest = {0xab},
+                                .device = {0xcd}};
     char out[PF_CALL_PATH_MAX];
 
     (void)state;
@@ -58,13 +64,17 @@ static void writes_each_kind_of_path(void **state)
     assert_int_equal(pf_call_path(PF_CALL_MODEL, &args, out, sizeof out), 0);
     assert_memory_equal(out, "/v1/models/ab00", 15);
     assert_int_equal(strlen(out), 11 + 64);
+    assert_int_equal(pf_call_path(PF_CALL_ADMIN_DEVICE, &args, out, sizeof out),
+                     0);
+    assert_string_equal(
+        out, "/admin/v1/tasks/mnist/devices/cd000000000000000000000000000000");
     assert_int_equal(pf_call_path(PF_CALL_LIVEZ, NULL, out, sizeof out), 0);
     assert_string_equal(out, "/livez");
 }
 
 static void refuses_to_write_what_is_no_path(void **state)
 {
-    struct pf_call_args args = {"a/b", 1, {0}};
+    struct pf_call_args args = {.task = "a/b", .round = 1};
     char out[16] = "before";
 
     (void)state;
@@ -83,7 +93,7 @@ static void refuses_to_write_what_is_no_path(void **state)
 
 static void the_longest_path_fits_its_constant(void **state)
 {
-    struct pf_call_args args = {"", UINT64_MAX, {0}};
+    struct pf_call_args args = {.round = UINT64_MAX};
     char out[PF_CALL_PATH_MAX];
 
     (void)state;
@@ -119,6 +129,10 @@ static void a_wrong_method_learns_which_are_allowed(void **state)
         {PF_LISTEN_CLIENT, "POST", "/v1/tasks/a/rounds/3/update", "PUT"},
         {PF_LISTEN_ADMIN, "DELETE", "/admin/v1/tasks", "GET, HEAD, POST"},
         {PF_LISTEN_ADMIN, "PUT", "/admin/v1/tasks/a", "GET, HEAD, PATCH"},
+        {PF_LISTEN_CLIENT, "GET", "/v1/tasks/a/devices/self", "DELETE"},
+        {PF_LISTEN_ADMIN, "PUT",
+         "/admin/v1/tasks/a/devices/000102030405060708090a0b0c0d0e0f",
+         "DELETE, GET, HEAD"},
         {PF_LISTEN_OPS, "POST", "/metrics", "GET, HEAD"},
     };
 
@@ -226,7 +240,7 @@ static void rounds_have_one_spelling(void **state)
 
 static void leaves_the_arguments_alone_when_nothing_matches(void **state)
 {
-    struct pf_call_args args = {"before", 7, {1}};
+    struct pf_call_args args = {.task = "before", .round = 7, .digest = {1}};
 
     (void)state;
     assert_null(pf_call_match(PF_LISTEN_CLIENT, "GET", "/v1/tasks/other/enrol",

@@ -1,5 +1,5 @@
-/* The contract of server/store/store.h: tokens and devices, with a restart after each
- * enrolment. */
+/* The contract of server/store/store.h: tokens and devices, with a restart
+ * after each enrolment. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -71,7 +71,7 @@ static void a_token_makes_one_device(void **state)
     assert_int_equal(d.key_len, 32);
     assert_memory_equal(d.key, want.key, 32);
     assert_string_equal(d.label, "phone 1");
-    assert_int_equal(d.revoked, 0);
+    assert_int_equal(d.state, PF_DEVICE_ACTIVE);
     assert_int_equal(pf_reader_n_devices(b->r, t), 1);
     want = device(2);
     assert_int_equal(pf_reader_device(b->r, t, want.id, &d),
@@ -156,7 +156,7 @@ static void refuses_a_revoked_device(void **state)
 
     add_token(b, t, 5, 1, 2000, -1);
     assert_int_equal(enrol(b, t, 5, 1, NULL), 0);
-    bench_query(b, "UPDATE devices SET revoked = 1");
+    bench_query(b, "UPDATE devices SET state = 1");
     assert_int_equal(enrol(b, t, 5, 1, NULL), -PF_PROBLEM_DEVICE_REVOKED);
 }
 

@@ -282,6 +282,23 @@ static void defaults_stay_when_a_token_request_is_silent(void **state)
     assert_int_equal(r.uses, 3);
 }
 
+static void a_device_cannot_report_what_the_server_says_of_it(void **state)
+{
+    struct pf_failure_report r = {0};
+
+    (void)state;
+    for (int k = 0; k <= PF_FAILURE_LEFT; k++) {
+        char text[64];
+
+        snprintf(text, sizeof text, "{\"code\":\"%s\"}", pf_failure_codes[k]);
+        assert_int_equal(decode(pf_failure_report_fields, text, &r, NULL),
+                         k <= PF_FAILURE_OTHER ? POCKETFED_OK
+                                               : POCKETFED_MALFORMED);
+        if (k <= PF_FAILURE_OTHER)
+            assert_int_equal(r.code, k);
+    }
+}
+
 static void each_enumeration_has_a_name_for_each_value(void **state)
 {
     static const struct {
@@ -290,8 +307,9 @@ static void each_enumeration_has_a_name_for_each_value(void **state)
     } rows[] = {
         {pf_checkin_kinds, PF_CHECKIN_WAIT},
         {pf_wait_reasons, PF_WAIT_NOT_ELIGIBLE},
-        {pf_failure_codes, PF_FAILURE_OTHER},
+        {pf_failure_codes, PF_FAILURE_LEFT},
         {pf_task_states, PF_TASK_FINISHED},
+        {pf_device_states, PF_DEVICE_LEFT},
     };
 
     (void)state;
@@ -313,6 +331,7 @@ int main(void)
         cmocka_unit_test(refuses_values_out_of_bounds),
         cmocka_unit_test(a_wait_says_why_and_an_assignment_does_not),
         cmocka_unit_test(defaults_stay_when_a_token_request_is_silent),
+        cmocka_unit_test(a_device_cannot_report_what_the_server_says_of_it),
         cmocka_unit_test(each_enumeration_has_a_name_for_each_value),
     };
 

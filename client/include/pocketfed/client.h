@@ -1,6 +1,6 @@
 /* pocketfed/client.h - take part in federated learning from an app.
  *
- * PUBLIC.  One object, seven calls:
+ * PUBLIC.  One object, eight calls:
  *
  *     pocketfed_client_open     a handle over a storage folder
  *     pocketfed_client_join     give it a join link (once)
@@ -8,6 +8,7 @@
  *     pocketfed_client_status   where it stands, for the app's screen
  *     pocketfed_client_error    the sentence of the last failure
  *     pocketfed_client_predict  use the newest model
+ *     pocketfed_client_leave    take no part any more
  *     pocketfed_client_close
  *
  * The library starts no threads, keeps no globals, never exits or prints, and
@@ -116,7 +117,8 @@ struct pocketfed_env {
                 void *arg);
 };
 
-/* In what the weights of the model for predictions are kept (docs/MODELS.md). */
+/* In what the weights of the model for predictions are kept (docs/MODELS.md).
+ */
 enum pocketfed_precision {
     POCKETFED_F32 = 0,
     POCKETFED_F16 = 1,  /* half the memory */
@@ -159,6 +161,7 @@ enum pocketfed_state {
     POCKETFED_STATE_WAITING = 6,  /* until wait_ms has passed */
     POCKETFED_STATE_FINISHED = 7, /* the task is over */
     POCKETFED_STATE_STOPPED = 8,  /* a permanent refusal; see the error */
+    POCKETFED_STATE_LEAVING = 9,
 };
 
 enum pocketfed_event { /* what this step brought about, at most one */
@@ -172,6 +175,8 @@ enum pocketfed_event { /* what this step brought about, at most one */
                            5, /* the work was refused; error says why */
                        POCKETFED_EVENT_RETRY =
                            6, /* a request failed; error says why */
+                       POCKETFED_EVENT_LEFT =
+                           7, /* the folder is as before it joined */
 };
 
 struct pocketfed_progress {
@@ -229,6 +234,14 @@ pocketfed_client_hint(const struct pocketfed_client *client);
 POCKETFED_API enum pocketfed_status
 pocketfed_client_predict(struct pocketfed_client *client, const float *x,
                          size_t n_x, float *probabilities, size_t *n_classes);
+
+/* Leaves the task: what is under way is given up; step tells the server, then
+ * wipes what the library keeps in the folder but its receipts (an app's own key
+ * is the app's), until event LEFT and state NEW. The wish is kept on disk, so a
+ * killed app goes on with it; until then join says BUSY. OK also when there is
+ * nothing to leave. An app that was told to stop may leave as well. */
+POCKETFED_API enum pocketfed_status
+pocketfed_client_leave(struct pocketfed_client *client);
 
 /* Ends a running request, keeps all state on disk. NULL is fine. */
 POCKETFED_API void pocketfed_client_close(struct pocketfed_client *client);
