@@ -151,6 +151,7 @@ enum pocketfed_status pf_statedir_open(const struct pf_statedir_config *c,
     memcpy(s.path, c->path, n + 1);
 
     if ((st = pf_dir_make(s.path, 0750, err)) ||
+        (st = pf_netfs_refuse(s.path, c->probe, err)) ||
         (st = pf_path_join(s.path, "lock", lock, sizeof lock, err)))
         goto out;
     st = pf_file_lock(lock, &s.lock, &why);

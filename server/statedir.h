@@ -15,6 +15,7 @@
 #include "buf.h"
 #include "crypto.h"
 #include "fail.h"
+#include "netfs.h"
 
 struct pf_statedir {
     char path[512];
@@ -33,9 +34,11 @@ struct pf_statedir_config {
     size_t n_hosts;
     const char *certificate, *private_key; /* PEM files, or "" */
     int64_t now_s;                         /* wall clock */
+    pf_fs_probe probe; /* NULL: the kernel says what file system it is */
 };
 
-/* LOCKED when another daemon has the directory (its pid is named). */
+/* LOCKED when another daemon has the directory (its pid is named), CONFIG when
+ * it is on a network file system (netfs.h). */
 enum pocketfed_status pf_statedir_open(const struct pf_statedir_config *c,
                                        struct pf_statedir *out,
                                        struct pf_error *err);
