@@ -101,7 +101,8 @@ struct pf_exchange {
     const char *(*header)(const struct pf_exchange *ex, const char *name);
     unsigned n_content_length, n_transfer_encoding;
     const char *repeated; /* a header that must stand alone and does not */
-    int peer_ok;          /* ADMIN: the peer may administer */
+    int odd; /* a header's name is no token, or its value has control bytes */
+    int peer_ok;                          /* ADMIN: the peer may administer */
     void (*wake)(struct pf_exchange *ex); /* any thread; last touch of ex */
     void *adapter;
 

@@ -178,6 +178,7 @@ static const char *const alone[] = {
     "Content-Digest", "Repr-Digest",
     "Range",          "Content-Range",
     "If-Range",       PF_HEADER_RECORD_KEY,
+    "Authorization",  "Content-Encoding",
 };
 
 #define N_ALONE (sizeof alone / sizeof alone[0])
@@ -187,14 +188,34 @@ struct seen {
     unsigned char times[N_ALONE];
 };
 
+/* "Content-Length : 5" is no Content-Length to the HTTP library, and may be one
+ * to a proxy: what is not a token (RFC 9110, 5.6.2) is refused, and so are
+ * control bytes in a value. */
+static int is_odd(const char *key, size_t key_len, const char *value,
+                  size_t len)
+{
+    size_t i;
+
+    for (i = 0; i < key_len; i++)
+        if (key[i] <= ' ' || key[i] > '~' ||
+            strchr("\"(),/:;<=>?@[\\]{}", key[i]))
+            return 1;
+    for (i = 0; i < len; i++)
+        if (((unsigned char)value[i] < ' ' && value[i] != '\t') ||
+            value[i] == 0x7f)
+            return 1;
+    return key_len == 0;
+}
+
 static enum MHD_Result see_header(void *cls, enum MHD_ValueKind kind,
-                                  const char *key, const char *value)
+                                  const char *key, size_t key_len,
+                                  const char *value, size_t len)
 {
     struct seen *seen = cls;
     size_t i;
 
     (void)kind;
-    (void)value;
+    seen->ex->odd |= is_odd(key, key_len, value ? value : "", value ? len : 0);
     if (strcasecmp(key, "Content-Length") == 0)
         seen->ex->n_content_length++;
     if (strcasecmp(key, "Transfer-Encoding") == 0)
@@ -230,7 +251,7 @@ static void fill(struct request *rq, struct MHD_Connection *c,
         ex->peer_ok = info && pf_peer_may_administer(info->connect_fd,
                                                      rq->http->c.socket_path);
     }
-    MHD_get_connection_values(c, MHD_HEADER_KIND, see_header, &seen);
+    MHD_get_connection_values_n(c, MHD_HEADER_KIND, see_header, &seen);
 }
 
 static void completed(void *cls, struct MHD_Connection *c, void **con_cls,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "framing.h"
 #include "ingest.h"
 #include "text.h"
 
@@ -61,39 +62,6 @@ void pf_exchange_free(struct pf_exchange *ex)
     ex->counted = 0;
 }
 
-/* What RFC 9112 leaves no doubt about, and what we refuse to guess at. 0 with
- * the refusal in the reply. */
-static int check_framing(struct pf_exchange *ex)
-{
-    const char *length = ex->header(ex, "Content-Length");
-    const char *expect = ex->header(ex, "Expect");
-
-    if (ex->n_transfer_encoding && ex->n_content_length) {
-        pf_reply_refuse(ex, PF_PROBLEM_BAD_REQUEST,
-                        "both Content-Length and Transfer-Encoding are given");
-    } else if (ex->n_content_length > 1) {
-        pf_reply_refuse(ex, PF_PROBLEM_BAD_REQUEST,
-                        "Content-Length is given more than once");
-    } else if (ex->repeated) {
-        pf_reply_refuse(ex, PF_PROBLEM_BAD_REQUEST,
-                        "%s is given more than once", ex->repeated);
-    } else if (ex->n_transfer_encoding) {
-        pf_reply_refuse(ex, PF_PROBLEM_LENGTH_REQUIRED,
-                        "send a Content-Length, not chunks");
-    } else if (length && !pf_parse_u64(length, strlen(length), 0, INT64_MAX,
-                                       &ex->content_length)) {
-        pf_reply_refuse(ex, PF_PROBLEM_BAD_REQUEST,
-                        "Content-Length is not a number of bytes");
-    } else if (expect && strcmp(expect, "100-continue") != 0) {
-        pf_reply_refuse(ex, PF_PROBLEM_EXPECTATION, "Expect: %.64s is unknown",
-                        expect);
-    } else {
-        return 1;
-    }
-    ex->reply.close = 1;
-    return 0;
-}
-
 /* Finds the call; 0 with the refusal in the reply. */
 static int match(struct pf_exchange *ex)
 {
@@ -112,24 +80,6 @@ static int match(struct pf_exchange *ex)
     }
     pf_reply_refuse(ex, PF_PROBLEM_NOT_FOUND, "there is no %.128s", ex->path);
     return 0;
-}
-
-static int check_length(struct pf_exchange *ex)
-{
-    if (ex->content_length > ex->call->max_body) {
-        pf_reply_refuse(ex, PF_PROBLEM_TOO_LARGE,
-                        "%" PRIu64 " bytes; at most %zu are taken here",
-                        ex->content_length, ex->call->max_body);
-        ex->reply.close = 1;
-        return 0;
-    }
-    if (ex->call->body != PF_BODY_NONE && ex->n_content_length == 0) {
-        pf_reply_refuse(ex, PF_PROBLEM_LENGTH_REQUIRED,
-                        "a Content-Length is missing");
-        ex->reply.close = 1;
-        return 0;
-    }
-    return 1;
 }
 
 static int find_task(struct pf_exchange *ex)
@@ -235,7 +185,7 @@ enum pf_next pf_exchange_begin(struct pf_exchange *ex)
 {
     const struct pf_handler *h;
 
-    if (!check_framing(ex) || !match(ex) || !check_length(ex))
+    if (!pf_framing_check(ex) || !match(ex) || !pf_framing_length(ex))
         return PF_NEXT_REPLY;
     if (ex->listener == PF_LISTEN_CLIENT) {
         if (atomic_load(&ex->edge->draining)) {
