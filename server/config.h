@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include "buf.h"
 #include "fail.h"
+#include "limits.h"
 
 #define PF_CONFIG_TEXT 512
 
@@ -23,9 +24,12 @@ struct pf_config {
     uint32_t queue, drain_s;
     /* [client] */
     char listen[PF_CONFIG_TEXT], host[PF_CONFIG_TEXT];
-    uint32_t max_connections, timeout_s, request_s;
+    uint32_t max_connections;
     int tls;
     char certificate[PF_CONFIG_TEXT], private_key[PF_CONFIG_TEXT];
+    /* [limits], and timeout_s and request_s of [client] */
+    struct pf_limit_values limits;
+    uint32_t limit_names;
     /* [admin] [ops] [log] */
     char admin_socket[PF_CONFIG_TEXT];
     char ops_listen[PF_CONFIG_TEXT];
@@ -53,6 +57,7 @@ struct pf_option {
     const char *const *names;
     const char *arg;  /* in --help: ADDR:PORT */
     const char *help; /* sentences, the first one short */
+    int live;         /* a reload (SIGHUP) changes it */
 };
 extern const struct pf_option pf_options[]; /* ends with key == NULL */
 

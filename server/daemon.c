@@ -199,6 +199,9 @@ static enum pocketfed_status open_edge(struct pf_daemon *d,
     size_t i;
 
     e->metrics = &d->metrics;
+    e->limits = &d->limits;
+    pf_limits_set(&d->limits, &d->config.limits);
+    d->limits.by_address = d->config.tls;
     e->log = &d->log;
     e->record_key = d->dir.record_key;
     e->now_ms = pf_wall_ms;
@@ -212,6 +215,7 @@ static enum pocketfed_status open_edge(struct pf_daemon *d,
         snprintf(e->verifier.record_key + 2 * i, 3, "%02x", print[i]);
     e->verifier.started_ms = e->started_ms;
     if ((st = pf_nonces_create(MAX_NONCES, &e->verifier.nonces)) ||
+        (st = pf_limits_open(&d->limits, d->config.limit_names)) ||
         (st = pf_inflight_create(&e->inflight)) ||
         (st = pf_downlink_create(&e->downlink)) ||
         (st = pf_prover_create(&e->prover)) ||
@@ -225,8 +229,6 @@ static enum pocketfed_status open_http(struct pf_daemon *d,
 {
     struct pf_http_config c = {
         .edge = &d->edge,
-        .timeout_s = d->config.timeout_s,
-        .request_s = d->config.request_s,
         .socket_path = d->config.admin_socket,
     };
     enum pocketfed_status st = POCKETFED_OK;
@@ -326,6 +328,7 @@ void pf_daemon_stop(struct pf_daemon *d)
     pf_prover_free(e->prover);
     pf_downlink_free(e->downlink);
     pf_inflight_free(e->inflight);
+    pf_limits_close(&d->limits);
     pf_nonces_free(e->verifier.nonces);
     if (e->objects)
         pf_objects_close(e->objects);

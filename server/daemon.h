@@ -21,6 +21,7 @@ struct pf_daemon {
     struct pf_tls *tls;
     struct pf_store *store;
     struct pf_metrics metrics;
+    struct pf_limits limits;
     struct pf_edge edge;
     struct pf_http *http[PF_LISTEN_OPS + 1];
     int fd[PF_LISTEN_OPS + 1];

@@ -6,6 +6,7 @@
 
 #include "framing.h"
 #include "ingest.h"
+#include "quota.h"
 #include "text.h"
 
 /* clang-format off */
@@ -52,6 +53,7 @@ void pf_exchange_init(struct pf_exchange *ex, struct pf_edge *edge)
 void pf_exchange_free(struct pf_exchange *ex)
 {
     pf_ingest_free(ex);
+    pf_quota_free(ex);
     pf_reply_clear(ex);
     pf_buf_free(&ex->body);
     if (ex->made)
@@ -94,7 +96,8 @@ static int find_task(struct pf_exchange *ex)
     return 0;
 }
 
-/* The key of the device that the signature names. 0: refused in the reply. */
+/* The device that the signature names, if it may ask now. 0: refused in the
+ * reply. */
 static int device_key(struct pf_exchange *ex, struct pf_key **key)
 {
     struct pf_edge *e = ex->edge;
@@ -110,6 +113,8 @@ static int device_key(struct pf_exchange *ex, struct pf_key **key)
                         "keyid is not a device's id");
         return 0;
     }
+    if (!pf_limits_signed(ex, id))
+        return 0;
     reader = pf_readers_take(e->readers, &err);
     if (!reader) {
         pf_reply_internal(ex, &err);
@@ -158,6 +163,7 @@ static int authenticate(struct pf_exchange *ex)
             pf_reply_refuse(ex, PF_PROBLEM_FORBIDDEN,
                             "only the daemon's user, its group and root may "
                             "administer it");
+        ex->proved = ex->peer_ok;
         return ex->peer_ok;
     }
     rq->method = ex->method;
@@ -175,6 +181,9 @@ static int authenticate(struct pf_exchange *ex)
         ok =
             pf_auth_check(a, &ex->signature, rq, key, ex->edge->now_ms(), &why);
         pf_key_free(key);
+        ex->proved = ok;
+        if (ok)
+            pf_limits_proved(ex, ex->device.id);
     }
     if (!ok)
         pf_reply_problem(ex, &why);
@@ -195,6 +204,8 @@ enum pf_next pf_exchange_begin(struct pf_exchange *ex)
         }
         atomic_fetch_add(&ex->edge->active, 1);
         ex->counted = 1;
+        if (ex->call->auth != PF_AUTH_DEVICE && !pf_limits_unsigned(ex))
+            return PF_NEXT_REPLY;
     }
     /* An admin learns nothing about tasks before it is let in. */
     if (ex->call->auth == PF_AUTH_ADMIN && !authenticate(ex))

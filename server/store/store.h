@@ -140,6 +140,9 @@ enum pocketfed_status pf_reader_device(struct pf_store_reader *r, int64_t task,
                                        const uint8_t id[PF_DEVICE_LEN],
                                        struct pf_device *out);
 uint64_t pf_reader_n_devices(struct pf_store_reader *r, int64_t task);
+/* Tokens with uses left that have not expired by the wall clock. */
+uint64_t pf_reader_n_tokens(struct pf_store_reader *r, int64_t task,
+                            int64_t now_ms);
 /* The committed acknowledgement of (task, round, device). */
 enum pocketfed_status pf_reader_ack(struct pf_store_reader *r, int64_t task,
                                     uint64_t round,
