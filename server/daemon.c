@@ -28,14 +28,19 @@ static void fatal(void *ctx, const struct pf_error *err)
     _exit(1);
 }
 
-static void announce(void *ctx, const char *line)
+void pf_daemon_tell(const char *line)
 {
     char out[600];
     int n = snprintf(out, sizeof out, "%.590s\n", line);
 
-    (void)ctx;
     if (n > 0 && write(STDERR_FILENO, out, (size_t)n) < 0)
         return; /* nobody listens */
+}
+
+static void announce(void *ctx, const char *line)
+{
+    (void)ctx;
+    pf_daemon_tell(line);
 }
 
 static void warn(struct pf_daemon *d, const char *text)
@@ -60,6 +65,7 @@ static void fit_connections(struct pf_daemon *d)
     rlim_t need = (rlim_t)d->config.max_connections + OTHER_FILES;
     char text[128];
 
+    d->connections = d->config.max_connections;
     if (getrlimit(RLIMIT_NOFILE, &lim) != 0)
         return;
     if (lim.rlim_cur < need && lim.rlim_cur < lim.rlim_max) {
@@ -69,12 +75,12 @@ static void fit_connections(struct pf_daemon *d)
     }
     if (lim.rlim_cur >= need)
         return;
-    d->config.max_connections = lim.rlim_cur > 2 * OTHER_FILES
-                                    ? (uint32_t)(lim.rlim_cur - OTHER_FILES)
-                                    : (uint32_t)(lim.rlim_cur / 2);
+    d->connections = lim.rlim_cur > 2 * OTHER_FILES
+                         ? (uint32_t)(lim.rlim_cur - OTHER_FILES)
+                         : (uint32_t)(lim.rlim_cur / 2);
     snprintf(text, sizeof text,
              "only %u client connections: raise the open file limit",
-             d->config.max_connections);
+             d->connections);
     warn(d, text);
 }
 
@@ -134,17 +140,43 @@ static enum pocketfed_status bind_all(struct pf_daemon *d, struct pf_error *err)
     return st;
 }
 
-static enum pocketfed_status open_dir(struct pf_daemon *d, struct pf_error *err)
+#define N_HOSTS 4
+
+static struct pf_statedir_config dir_config(const struct pf_daemon *d,
+                                            const struct pf_config *config,
+                                            const char *hosts[N_HOSTS])
 {
-    const char *hosts[] = {d->link_host, "localhost", "127.0.0.1", "::1"};
     struct pf_statedir_config c = {
         .path = d->config.state,
         .hosts = hosts,
-        .n_hosts = sizeof hosts / sizeof hosts[0],
-        .certificate = d->config.certificate,
-        .private_key = d->config.private_key,
+        .n_hosts = N_HOSTS,
+        .certificate = config->certificate,
+        .private_key = config->private_key,
         .now_s = pf_wall_ms() / 1000,
     };
+
+    hosts[0] = d->link_host;
+    hosts[1] = "localhost";
+    hosts[2] = "127.0.0.1";
+    hosts[3] = "::1";
+    return c;
+}
+
+enum pocketfed_status pf_daemon_read_tls(const struct pf_daemon *d,
+                                         const struct pf_config *config,
+                                         struct pf_statedir *out,
+                                         struct pf_error *err)
+{
+    const char *hosts[N_HOSTS];
+    struct pf_statedir_config c = dir_config(d, config, hosts);
+
+    return pf_statedir_read_tls(&c, out, err);
+}
+
+static enum pocketfed_status open_dir(struct pf_daemon *d, struct pf_error *err)
+{
+    const char *hosts[N_HOSTS];
+    struct pf_statedir_config c = dir_config(d, &d->config, hosts);
     enum pocketfed_status st;
 
     split_host(d);
@@ -179,8 +211,8 @@ static enum pocketfed_status open_core(struct pf_daemon *d,
     enum pocketfed_status st;
 
     /* Each connection may have a place reserved and an event on its way. */
-    if (c.queue_capacity < 2 * d->config.max_connections)
-        c.queue_capacity = 2 * d->config.max_connections;
+    if (c.queue_capacity < 2 * d->connections)
+        c.queue_capacity = 2 * d->connections;
     if ((st = pf_store_open(d->dir.path, &d->log, &d->store, err)) ||
         (st = pf_rotate_note(d->dir.path, d->store, err)) ||
         (st = pf_objects_open(d->dir.path, &d->log, &e->objects, err)))
@@ -243,7 +275,7 @@ static enum pocketfed_status open_http(struct pf_daemon *d,
         c.threads = !client             ? 1
                     : d->config.threads ? d->config.threads
                                         : cores();
-        c.max_connections = client ? d->config.max_connections : 64;
+        c.max_connections = client ? d->connections : 64;
         st = pf_http_start(&c, &d->http[i], err);
         if (st == POCKETFED_OK)
             d->fd[i] = -1; /* the listener's now */

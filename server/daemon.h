@@ -29,7 +29,8 @@ struct pf_daemon {
     char link_host[256];
     char client_address[PF_CONFIG_TEXT]; /* as bound, "0.0.0.0:8443" */
     char ops_address[PF_CONFIG_TEXT];
-    char warning[512]; /* "" or one line of them */
+    char warning[512];    /* "" or one line of them */
+    uint32_t connections; /* as configured, or as many as files allow */
 };
 
 /* config: loaded. d is filled; on failure everything is undone. */
@@ -38,6 +39,19 @@ enum pocketfed_status pf_daemon_start(struct pf_daemon *d,
                                       struct pf_error *err);
 /* Once a second while it runs. */
 void pf_daemon_tick(struct pf_daemon *d);
+/* What may change while it runs becomes as in `fresh`, the certificate's files
+ * are read again, and the log says what takes the next start. On failure
+ * everything is as before. Open connections live on. (reload.c) */
+enum pocketfed_status pf_daemon_reload(struct pf_daemon *d,
+                                       const struct pf_config *fresh,
+                                       struct pf_error *err);
+/* One line for people on stderr, whatever the log's level. */
+void pf_daemon_tell(const char *line);
+/* Where and as whom it serves: what a certificate of our own is made for. */
+enum pocketfed_status pf_daemon_read_tls(const struct pf_daemon *d,
+                                         const struct pf_config *config,
+                                         struct pf_statedir *out,
+                                         struct pf_error *err);
 /* Begins to drain. */
 void pf_daemon_drain(struct pf_daemon *d);
 /* 1 when all has ended, or config.drain_s are over by the monotonic clock: time

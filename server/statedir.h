@@ -42,6 +42,12 @@ struct pf_statedir_config {
 enum pocketfed_status pf_statedir_open(const struct pf_statedir_config *c,
                                        struct pf_statedir *out,
                                        struct pf_error *err);
+/* The TLS key and certificate of an open directory once more, into a struct of
+ * their own that is closed by pf_statedir_close: as the files are now, our own
+ * certificate made again when it is about to end. */
+enum pocketfed_status pf_statedir_read_tls(const struct pf_statedir_config *c,
+                                           struct pf_statedir *out,
+                                           struct pf_error *err);
 /* Removes run.json and lets the lock go. Zeroed is fine. */
 void pf_statedir_close(struct pf_statedir *s);
 /* STATE/run.json: {"pid", "client", "ops", "admin"} as they are bound. */
