@@ -104,6 +104,14 @@ const struct pf_option pf_options[] = {
     {"admin", "socket", "admin-socket", PF_OPTION_TEXT, AT(admin_socket), "",
      0, 0, NULL, "PATH", "The Unix socket of the admin interface, mode 0660. "
      "Default: admin.sock in the state directory.", 0},
+    {"admin", "listen", "admin-listen", PF_OPTION_ADDRESS, AT(admin_listen),
+     "", 0, 0, NULL, "ADDR:PORT", "The admin interface over TCP as well. "
+     "Empty: off. Plain HTTP on a loopback address, TLS with the clients' "
+     "certificate on any other.", 0},
+    {"admin", "token_file", NULL, PF_OPTION_TEXT, AT(admin_token), "", 0, 0,
+     NULL, "FILE", "The secret for that: 64 hexadecimal digits, mode 0600. "
+     "Made when there is none. Read again at each reload. Default: "
+     "keys/admin.token in the state directory.", 1},
     {"ops", "listen", "ops-listen", PF_OPTION_ADDRESS, AT(ops_listen),
      "127.0.0.1:9464", 0, 0, NULL, "ADDR:PORT",
      "Where /metrics, /livez and /readyz are answered, without TLS.", 0},
@@ -124,7 +132,8 @@ static enum pocketfed_status set_text(const struct pf_option *o, char *at,
         return pf_fail(err, POCKETFED_CONFIG,
                        "%s has %zu characters, at most %d are possible", o->key,
                        strlen(text), PF_CONFIG_TEXT - 1);
-    if (o->type == PF_OPTION_ADDRESS && !pf_address_parse(text, host, &port)) {
+    if (o->type == PF_OPTION_ADDRESS && (text[0] || o->preset[0]) &&
+        !pf_address_parse(text, host, &port)) {
         pf_fail(err, POCKETFED_CONFIG, "%s is \"%s\", not an ADDR:PORT", o->key,
                 text);
         pf_hint(err, "for example 127.0.0.1:8443 or [::]:8443");

@@ -32,6 +32,7 @@ struct pf_config {
     uint32_t limit_names;
     /* [admin] [ops] [log] */
     char admin_socket[PF_CONFIG_TEXT];
+    char admin_listen[PF_CONFIG_TEXT], admin_token[PF_CONFIG_TEXT];
     char ops_listen[PF_CONFIG_TEXT];
     int log_level; /* enum pf_log_level */
 
@@ -72,6 +73,8 @@ enum pocketfed_status pf_config_load(struct pf_config *c, int argc,
                                      char *const argv[],
                                      char *(*env)(const char *name),
                                      struct pf_error *err);
+/* 1 when [admin] listen is to speak TLS: on any but a loopback address. */
+int pf_config_admin_tls(const struct pf_config *c);
 /* An INI file with every option explained; what has its default is commented
  * out. */
 enum pocketfed_status pf_config_print(const struct pf_config *c,

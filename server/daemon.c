@@ -121,6 +121,32 @@ static enum pocketfed_status bind_tcp(const char *address, int *fd, char *bound,
     return POCKETFED_OK;
 }
 
+static enum pocketfed_status bind_admin(struct pf_daemon *d,
+                                        struct pf_error *err)
+{
+    uint8_t token[PF_ADMIN_TOKEN_LEN];
+    enum pocketfed_status st;
+    char bound[PF_CONFIG_TEXT];
+    uint16_t port = 0;
+
+    if (!d->config.admin_listen[0])
+        return POCKETFED_OK;
+    st = bind_tcp(d->config.admin_listen, &d->fd[PF_SLOT_ADMIN_TCP], bound,
+                  sizeof bound, &port, err);
+    if (st != POCKETFED_OK)
+        return st;
+    snprintf(d->admin_url, sizeof d->admin_url, "%s://%s",
+             pf_config_admin_tls(&d->config) ? "https" : "http", bound);
+    st = pf_gate_create(d->link_host, &d->gate);
+    if (st != POCKETFED_OK)
+        return pf_fail(err, st, "no memory for the admin interface");
+    st = pf_daemon_read_token(&d->config, token, err);
+    if (st == POCKETFED_OK)
+        pf_gate_token(d->gate, token);
+    memset(token, 0, sizeof token);
+    return st;
+}
+
 static enum pocketfed_status bind_all(struct pf_daemon *d, struct pf_error *err)
 {
     uint16_t client = 0, ops = 0;
@@ -137,6 +163,8 @@ static enum pocketfed_status bind_all(struct pf_daemon *d, struct pf_error *err)
     split_host(d);
     if (d->edge.link_port == 0)
         d->edge.link_port = client;
+    if (st == POCKETFED_OK)
+        st = bind_admin(d, err);
     return st;
 }
 
@@ -266,12 +294,16 @@ static enum pocketfed_status open_http(struct pf_daemon *d,
     enum pocketfed_status st = POCKETFED_OK;
     int i;
 
-    for (i = PF_LISTEN_CLIENT; i <= PF_LISTEN_OPS && st == POCKETFED_OK; i++) {
-        int client = i == PF_LISTEN_CLIENT;
+    for (i = 0; i < PF_SLOTS && st == POCKETFED_OK; i++) {
+        int client = i == PF_LISTEN_CLIENT, tcp = i == PF_SLOT_ADMIN_TCP;
 
-        c.listener = (enum pf_listener)i;
+        if (d->fd[i] < 0)
+            continue; /* not asked for */
+        c.listener = tcp ? PF_LISTEN_ADMIN : (enum pf_listener)i;
         c.fd = d->fd[i];
-        c.tls = client ? d->tls : NULL;
+        c.gate = tcp ? d->gate : NULL;
+        c.tls =
+            client || (tcp && pf_config_admin_tls(&d->config)) ? d->tls : NULL;
         c.threads = !client             ? 1
                     : d->config.threads ? d->config.threads
                                         : cores();
@@ -280,6 +312,18 @@ static enum pocketfed_status open_http(struct pf_daemon *d,
         if (st == POCKETFED_OK)
             d->fd[i] = -1; /* the listener's now */
     }
+    return st;
+}
+
+enum pocketfed_status pf_daemon_read_token(const struct pf_config *config,
+                                           uint8_t token[PF_ADMIN_TOKEN_LEN],
+                                           struct pf_error *err)
+{
+    enum pocketfed_status st;
+
+    st = pf_admin_token_read(config->admin_token, token, err);
+    if (st == POCKETFED_NOT_FOUND)
+        st = pf_admin_token_make(config->admin_token, token, err);
     return st;
 }
 
@@ -297,7 +341,7 @@ enum pocketfed_status pf_daemon_start(struct pf_daemon *d,
     d->metrics.started_ms = pf_wall_ms();
     d->began_s = pf_monotonic_s();
     d->dir.lock = -1;
-    for (i = 0; i <= PF_LISTEN_OPS; i++)
+    for (i = 0; i < PF_SLOTS; i++)
         d->fd[i] = -1;
     fit_connections(d);
 
@@ -305,7 +349,7 @@ enum pocketfed_status pf_daemon_start(struct pf_daemon *d,
         (st = open_core(d, err)) || (st = open_edge(d, err)) ||
         (st = open_http(d, err)) ||
         (st = pf_statedir_announce(&d->dir, d->client_address, d->ops_address,
-                                   d->config.admin_socket, err)))
+                                   d->config.admin_socket, d->admin_url, err)))
         pf_daemon_stop(d);
     return st;
 }
@@ -316,8 +360,9 @@ void pf_daemon_tick(struct pf_daemon *d)
 
     if (pf_monotonic_s() - d->began_s > 2 * PF_SKEW_S)
         atomic_store(&d->edge.verifier.settled, 1);
-    for (i = 0; i <= PF_LISTEN_OPS; i++)
-        pf_http_sweep(d->http[i]);
+    for (i = 0; i < PF_SLOTS; i++)
+        if (d->http[i])
+            pf_http_sweep(d->http[i]);
 }
 
 void pf_daemon_drain(struct pf_daemon *d)
@@ -344,7 +389,7 @@ void pf_daemon_stop(struct pf_daemon *d)
     atomic_store(&e->draining, 2);
     while (e->coordinator && atomic_load(&e->waiting) > 0)
         nanosleep(&moment, NULL);
-    for (i = 0; i <= PF_LISTEN_OPS; i++) {
+    for (i = 0; i < PF_SLOTS; i++) {
         pf_http_stop(d->http[i]);
         d->http[i] = NULL;
         if (d->fd[i] >= 0)
@@ -361,6 +406,8 @@ void pf_daemon_stop(struct pf_daemon *d)
     pf_downlink_free(e->downlink);
     pf_inflight_free(e->inflight);
     pf_limits_close(&d->limits);
+    pf_gate_free(d->gate);
+    d->gate = NULL;
     pf_nonces_free(e->verifier.nonces);
     if (e->objects)
         pf_objects_close(e->objects);

@@ -77,6 +77,7 @@ enum pocketfed_status pf_daemon_reload(struct pf_daemon *d,
     enum pocketfed_status st = POCKETFED_OK;
     struct pf_statedir tls = {.lock = -1};
     const struct pf_config *files = fresh;
+    uint8_t token[PF_ADMIN_TOKEN_LEN];
     char line[200];
     unsigned n;
 
@@ -89,11 +90,15 @@ enum pocketfed_status pf_daemon_reload(struct pf_daemon *d,
             st = pf_fail(err, POCKETFED_CONFIG,
                          "keys/tls.key is another than at the start, which "
                          "join links are pinned to; start anew with it");
-        if (st == POCKETFED_OK)
-            st = pf_tls_replace(d->tls, pf_buf_str(&tls.tls_key),
-                                pf_buf_str(&tls.tls_cert), err);
     }
-    if (st == POCKETFED_OK) {
+    if (st == POCKETFED_OK && d->gate)
+        st = pf_daemon_read_token(fresh, token, err);
+    if (st == POCKETFED_OK && d->tls)
+        st = pf_tls_replace(d->tls, pf_buf_str(&tls.tls_key),
+                            pf_buf_str(&tls.tls_cert), err);
+    if (st == POCKETFED_OK) { /* nothing can fail from here on */
+        if (d->gate)
+            pf_gate_token(d->gate, token);
         n = apply(d, fresh);
         pf_limits_set(&d->limits, &d->config.limits);
         atomic_store(&d->log.max, d->config.log_level);
@@ -104,5 +109,6 @@ enum pocketfed_status pf_daemon_reload(struct pf_daemon *d,
         pf_daemon_tell(line);
     }
     pf_statedir_close(&tls);
+    memset(token, 0, sizeof token);
     return st;
 }

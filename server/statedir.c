@@ -242,6 +242,7 @@ void pf_statedir_close(struct pf_statedir *s)
 enum pocketfed_status pf_statedir_announce(const struct pf_statedir *s,
                                            const char *client, const char *ops,
                                            const char *admin,
+                                           const char *admin_url,
                                            struct pf_error *err)
 {
     enum pocketfed_status st;
@@ -255,6 +256,10 @@ enum pocketfed_status pf_statedir_announce(const struct pf_statedir *s,
     pf_json_string(&text, ops);
     pf_buf_adds(&text, ",\"admin\":");
     pf_json_string(&text, admin);
+    if (admin_url[0]) {
+        pf_buf_adds(&text, ",\"admin_url\":");
+        pf_json_string(&text, admin_url);
+    }
     pf_buf_adds(&text, "}\n");
     st = pf_buf_status(&text);
     if (st == POCKETFED_OK)

@@ -50,10 +50,12 @@ enum pocketfed_status pf_statedir_read_tls(const struct pf_statedir_config *c,
                                            struct pf_error *err);
 /* Removes run.json and lets the lock go. Zeroed is fine. */
 void pf_statedir_close(struct pf_statedir *s);
-/* STATE/run.json: {"pid", "client", "ops", "admin"} as they are bound. */
+/* STATE/run.json: {"pid", "client", "ops", "admin", "admin_url"} as they are
+ * bound; admin_url "": none, and not in it. */
 enum pocketfed_status pf_statedir_announce(const struct pf_statedir *s,
                                            const char *client, const char *ops,
                                            const char *admin,
+                                           const char *admin_url,
                                            struct pf_error *err);
 
 #endif

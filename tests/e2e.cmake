@@ -20,8 +20,10 @@ foreach(part trust update)
 endforeach()
 pf_e2e(e2e_interruptions e2e/interruptions.c e2e/smalltask.c check/rawhttp.c
   check/crafted.c)
-pf_e2e(e2e_reload e2e/reload.c e2e/smalltask.c check/rawhttp.c
-  check/crafted.c)
+foreach(part reload admin_tcp)
+  pf_e2e(e2e_${part} e2e/${part}.c e2e/smalltask.c check/rawhttp.c
+    check/crafted.c)
+endforeach()
 pf_e2e(e2e_cli e2e/cli.c e2e/words.c)
 pf_e2e(e2e_cli_use e2e/cli_use.c e2e/words.c)
 

@@ -94,6 +94,8 @@ struct pf_ingest {
     struct pf_error failed;      /* status != OK: writing went wrong */
 };
 
+struct pf_gate;
+
 struct pf_exchange {
     struct pf_edge *edge;
     /* The request, set by the adapter; strings live as long as it does. */
@@ -104,8 +106,9 @@ struct pf_exchange {
     unsigned n_content_length, n_transfer_encoding;
     const char *repeated; /* a header that must stand alone and does not */
     int odd; /* a header's name is no token, or its value has control bytes */
-    int peer_ok;      /* ADMIN: the peer may administer */
-    uint8_t peer[16]; /* its address, when has_peer (listen.h) */
+    struct pf_gate *gate; /* ADMIN over TCP: what it has to pass first */
+    int peer_ok;          /* ADMIN: the peer may administer */
+    uint8_t peer[16];     /* its address, when has_peer (listen.h) */
     int has_peer;
     void (*wake)(struct pf_exchange *ex); /* any thread; last touch of ex */
     void *adapter;

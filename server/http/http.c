@@ -147,6 +147,7 @@ static const char *const alone[] = {
     "Range",          "Content-Range",
     "If-Range",       PF_HEADER_RECORD_KEY,
     "Authorization",  "Content-Encoding",
+    "Origin",         "Sec-Fetch-Site",
 };
 
 #define N_ALONE (sizeof alone / sizeof alone[0])
@@ -217,7 +218,8 @@ static void fill(struct request *rq, struct MHD_Connection *c,
     ex->adapter = rq;
     info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     ex->has_peer = info && pf_peer_name(info->client_addr, ex->peer);
-    if (ex->listener == PF_LISTEN_ADMIN) {
+    ex->gate = rq->http->c.gate;
+    if (ex->listener == PF_LISTEN_ADMIN && !ex->gate) {
         info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
         ex->peer_ok = info && pf_peer_may_administer(info->connect_fd,
                                                      rq->http->c.socket_path);

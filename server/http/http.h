@@ -19,6 +19,7 @@ struct pf_http_config {
     struct pf_tls *tls; /* borrowed; NULL: plain */
     unsigned threads, max_connections;
     const char *socket_path; /* ADMIN: whose group may connect; borrowed */
+    struct pf_gate *gate;    /* ADMIN over TCP, instead; borrowed */
 };
 
 enum pocketfed_status pf_http_start(const struct pf_http_config *c,

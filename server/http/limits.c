@@ -68,14 +68,29 @@ static int too_many(struct pf_exchange *ex, enum pf_limit which,
     return 0;
 }
 
+/* Proxies stand before clients, not before the admin. */
+static int has_address(const struct pf_exchange *ex)
+{
+    return ex->has_peer &&
+           (ex->edge->limits->by_address || ex->listener == PF_LISTEN_ADMIN);
+}
+
 /* Milliseconds for which the address is not asked for credentials. */
 static int64_t punished(const struct pf_exchange *ex, int64_t now_ms)
 {
     struct pf_limits *l = ex->edge->limits;
 
-    if (!l->by_address || !ex->has_peer)
+    if (!has_address(ex))
         return 0;
     return pf_rates_wait(l->failures, ex->peer, RATE(l, failure), now_ms);
+}
+
+int pf_limits_guess(struct pf_exchange *ex)
+{
+    int64_t wait = punished(ex, pf_monotonic_ms());
+
+    return wait == 0 || too_many(ex, PF_LIMIT_FAILURE, wait,
+                                 "refused credentials from this address");
 }
 
 int pf_limits_unsigned(struct pf_exchange *ex)
@@ -83,16 +98,14 @@ int pf_limits_unsigned(struct pf_exchange *ex)
     struct pf_limits *l = ex->edge->limits;
     int64_t now = pf_monotonic_ms(), wait;
 
-    if (!l->by_address || !ex->has_peer)
+    if (!has_address(ex))
         return 1;
     wait = pf_rates_wait(l->addresses, ex->peer, RATE(l, address), now);
     if (wait > 0)
         return too_many(ex, PF_LIMIT_ADDRESS, wait,
                         "unsigned requests from this address");
-    wait = ex->call->auth == PF_AUTH_NONE ? 0 : punished(ex, now);
-    if (wait > 0)
-        return too_many(ex, PF_LIMIT_FAILURE, wait,
-                        "refused credentials from this address");
+    if (ex->call->auth != PF_AUTH_NONE && !pf_limits_guess(ex))
+        return 0;
     pf_rates_take(l->addresses, ex->peer, RATE(l, address), now);
     return 1;
 }
@@ -105,11 +118,7 @@ int pf_limits_signed(struct pf_exchange *ex, const uint8_t id[16])
     wait = pf_rates_wait(l->devices, id, RATE(l, device), now);
     if (wait > 0)
         return too_many(ex, PF_LIMIT_DEVICE, wait, "requests of this device");
-    wait = punished(ex, now);
-    if (wait > 0 && !pf_rates_knows(l->devices, id))
-        return too_many(ex, PF_LIMIT_FAILURE, wait,
-                        "refused credentials from this address");
-    return 1;
+    return pf_rates_knows(l->devices, id) || pf_limits_guess(ex);
 }
 
 void pf_limits_proved(struct pf_exchange *ex, const uint8_t id[16])
@@ -135,7 +144,7 @@ void pf_limits_refused(struct pf_exchange *ex, enum pf_problem_id id)
     default:
         return;
     }
-    if (l->by_address && ex->has_peer)
+    if (has_address(ex))
         pf_rates_take(l->failures, ex->peer, RATE(l, failure),
                       pf_monotonic_ms());
 }

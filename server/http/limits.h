@@ -97,6 +97,8 @@ void pf_limits_count(struct pf_limits *l, enum pf_limit which);
 
 /* A call that nobody signs, or an enrolment. Pays. */
 int pf_limits_unsigned(struct pf_exchange *ex);
+/* Credentials are offered: may the address try? */
+int pf_limits_guess(struct pf_exchange *ex);
 /* A signed call whose keyid is `id`, before anything is verified. */
 int pf_limits_signed(struct pf_exchange *ex, const uint8_t id[16]);
 /* Its signature was right: it pays. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "framing.h"
+#include "gate.h"
 #include "ingest.h"
 #include "quota.h"
 #include "text.h"
@@ -194,7 +195,8 @@ enum pf_next pf_exchange_begin(struct pf_exchange *ex)
 {
     const struct pf_handler *h;
 
-    if (!pf_framing_check(ex) || !match(ex) || !pf_framing_length(ex))
+    if (!pf_framing_check(ex) || (ex->gate && !pf_gate_open(ex->gate, ex)) ||
+        !match(ex) || !pf_framing_length(ex))
         return PF_NEXT_REPLY;
     if (ex->listener == PF_LISTEN_CLIENT) {
         if (atomic_load(&ex->edge->draining)) {

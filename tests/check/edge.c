@@ -141,7 +141,8 @@ static void open_exchange(struct edge *e, const struct edge_request *rq,
     ex->query = rq->query ? rq->query : "?";
     ex->header = header;
     ex->n_content_length = rq->body != NULL;
-    ex->peer_ok = !rq->stranger;
+    ex->gate = rq->gate;
+    ex->peer_ok = !rq->stranger && !rq->gate;
     memcpy(ex->peer, rq->peer, sizeof ex->peer);
     ex->has_peer = rq->peer[10] == 0xff;
     if (e->peer) {

@@ -32,9 +32,10 @@ struct edge_request {
     const char *query; /* NULL: none */
     const void *body;  /* NULL: no Content-Length is sent */
     size_t len;
-    size_t piece;     /* bytes a read; 0: all at once */
-    int stranger;     /* admin: the peer may not */
-    uint8_t peer[16]; /* the address it comes from; zeros: none */
+    size_t piece;         /* bytes a read; 0: all at once */
+    int stranger;         /* admin: the peer may not */
+    struct pf_gate *gate; /* admin over TCP; NULL: over the socket */
+    uint8_t peer[16];     /* the address it comes from; zeros: none */
     struct {
         const char *name;
         char value[1200];

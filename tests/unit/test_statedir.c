@@ -244,7 +244,7 @@ static void says_where_it_listens_while_it_runs(void **state)
 
     (void)state;
     assert_int_equal(open_at(&s, NOW, &err), POCKETFED_OK);
-    assert_int_equal(pf_statedir_announce(&s, "a:1", "b:2", "/c d", &err),
+    assert_int_equal(pf_statedir_announce(&s, "a:1", "b:2", "/c d", "", &err),
                      POCKETFED_OK);
     snprintf(path, sizeof path, "%s/run.json", dir);
     pf_buf_init(&text, 4096);
