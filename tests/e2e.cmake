@@ -20,7 +20,7 @@ foreach(part trust update)
 endforeach()
 pf_e2e(e2e_interruptions e2e/interruptions.c e2e/smalltask.c check/rawhttp.c
   check/crafted.c)
-foreach(part reload admin_tcp)
+foreach(part hostile reload admin_tcp)
   pf_e2e(e2e_${part} e2e/${part}.c e2e/smalltask.c check/rawhttp.c
     check/crafted.c)
 endforeach()
@@ -40,3 +40,6 @@ add_test(NAME e2e_precision COMMAND sh ${CMAKE_SOURCE_DIR}/tests/e2e/precision.s
   ${CMAKE_BINARY_DIR}/bin)
 set_tests_properties(e2e_precision PROPERTIES LABELS e2e TIMEOUT 600
   SKIP_RETURN_CODE 77)
+pf_e2e(e2e_crowd e2e/crowd.c check/crowd.c)
+add_test(NAME e2e_crowd_full COMMAND e2e_crowd --full)
+set_tests_properties(e2e_crowd_full PROPERTIES LABELS long TIMEOUT 600)
