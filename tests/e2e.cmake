@@ -42,4 +42,5 @@ set_tests_properties(e2e_precision PROPERTIES LABELS e2e TIMEOUT 600
   SKIP_RETURN_CODE 77)
 pf_e2e(e2e_crowd e2e/crowd.c check/crowd.c)
 add_test(NAME e2e_crowd_full COMMAND e2e_crowd --full)
-set_tests_properties(e2e_crowd_full PROPERTIES LABELS long TIMEOUT 600)
+set_tests_properties(e2e_crowd_full PROPERTIES LABELS load TIMEOUT 300
+  RUN_SERIAL ON)

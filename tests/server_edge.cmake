@@ -11,6 +11,7 @@ foreach(module config statedir rotate)
 endforeach()
 pf_fuzz(fuzz_config CORPUS config SOURCES fuzz/fuzz_config.c
   ROOMS ${PF_EDGE_ROOMS})
+pf_fuzz(fuzz_head CORPUS head SOURCES fuzz/fuzz_head.c ROOMS ${PF_EDGE_ROOMS})
 foreach(module routes routes_objects routes_admin routes_proof uploads limits
     gate http tls)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c check/edge.c

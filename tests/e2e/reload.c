@@ -108,10 +108,11 @@ static void hang_up_badly(void)
     await_count("reload refused, all stays as it was", ++refusals);
 }
 
-/* 1 when a fresh connection is answered by the server with this key. */
+static const char ask[] = "GET /nosuch HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/* A fresh connection is answered by the server with this key. */
 static void is_answered(const uint8_t pin[32])
 {
-    static const char ask[] = "GET /nosuch HTTP/1.1\r\nHost: x\r\n\r\n";
     struct pf_raw_reply r = {0};
     struct pf_raw raw;
 
@@ -148,7 +149,7 @@ static void an_upload_goes_on_under_the_old_certificate(void **state)
                 honest.len - honest.len / 2);
     assert_int_equal(pf_raw_reply(&raw, 20000, 0, &r), 1);
     assert_int_equal(r.status, 201);
-    pf_raw_send(&raw, "GET /nosuch HTTP/1.1\r\nHost: x\r\n\r\n", 35);
+    pf_raw_send(&raw, ask, sizeof ask - 1);
     assert_int_equal(pf_raw_reply(&raw, 20000, 0, &r), 1);
     assert_int_equal(r.status, 404); /* and lives on */
     pf_raw_close(&raw);

@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <setjmp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,6 +211,65 @@ static void an_enrolment_flood_stops_at_the_limit_of_devices(void **state)
     pf_key_free(second);
 }
 
+/* ---- many at once ---- */
+
+#define FLOODERS 8
+#define KEYS     6 /* each */
+
+struct flooder {
+    struct edge *e;
+    const char *token;
+    struct pf_key *key[KEYS];
+    int in, full, other;
+    pthread_t thread;
+};
+
+static void *flood(void *ctx)
+{
+    struct flooder *f = ctx;
+    struct edge_reply r;
+    int i;
+
+    for (i = 0; i < KEYS; i++) {
+        edge_enrol(f->e, f->key[i], f->token, &r);
+        f->in += r.status == 201;
+        f->full += r.problem == PF_PROBLEM_LIMIT;
+        f->other += r.status != 201 && r.problem != PF_PROBLEM_LIMIT;
+        edge_forget(&r);
+    }
+    return NULL;
+}
+
+static void the_limit_of_devices_holds_however_many_ask_at_once(void **state)
+{
+    struct edge *e = *state;
+    struct flooder f[FLOODERS] = {{0}};
+    char token[PF_TOKEN_LEN + 1];
+    int i, k, in = 0, full = 0;
+
+    LIMIT(e, devices, 10);
+    edge_token(e, "{\"uses\":100}", token);
+    for (i = 0; i < FLOODERS; i++) {
+        f[i].e = e;
+        f[i].token = token;
+        for (k = 0; k < KEYS; k++)
+            assert_int_equal(pf_key_generate(PF_KEY_ED25519, &f[i].key[k]),
+                             POCKETFED_OK);
+    }
+    for (i = 0; i < FLOODERS; i++)
+        assert_int_equal(pthread_create(&f[i].thread, NULL, flood, &f[i]), 0);
+    for (i = 0; i < FLOODERS; i++) {
+        assert_int_equal(pthread_join(f[i].thread, NULL), 0);
+        assert_int_equal(f[i].other, 0);
+        in += f[i].in;
+        full += f[i].full;
+        for (k = 0; k < KEYS; k++)
+            pf_key_free(f[i].key[k]);
+    }
+    assert_int_equal(in, 10);
+    assert_int_equal(full, FLOODERS * KEYS - 10);
+}
+
 static void a_refused_enrolment_takes_no_place(void **state)
 {
     struct edge *e = *state;
@@ -342,6 +402,7 @@ int main(void)
         TEST(guessing_tokens_ends_after_a_few),
         TEST(behind_a_proxy_addresses_say_nothing),
         TEST(an_enrolment_flood_stops_at_the_limit_of_devices),
+        TEST(the_limit_of_devices_holds_however_many_ask_at_once),
         TEST(a_refused_enrolment_takes_no_place),
         TEST(tasks_and_tokens_have_limits),
         TEST(a_spent_token_makes_room),
