@@ -72,7 +72,8 @@ static int host_ok(const struct pf_gate *g, const char *host)
     after = host + bracket + n;
     if (bracket && *after++ != ']')
         return 0;
-    if (*after && *after != ':')
+    if (*after &&
+        (*after != ':' || after[1 + strspn(after + 1, "0123456789")] != '\0'))
         return 0;
     if (bracket)
         return inet_pton(AF_INET6, name, &six) == 1;

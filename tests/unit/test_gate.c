@@ -86,7 +86,9 @@ static void dns_rebinding_opens_nothing(void **state)
                                         "[evil]:9465",
                                         "",
                                         "0x7f.1",
-                                        "[127.0.0.1"};
+                                        "[127.0.0.1",
+                                        "[::1]:evil",
+                                        "localhost:80evil"};
     size_t i;
 
     for (i = 0; i < sizeof hosts / sizeof *hosts; i++)
