@@ -17,7 +17,7 @@ enum pf_auth {
     PF_AUTH_NONE,   /* the digest in the path is the capability, or public */
     PF_AUTH_TOKEN,  /* join token in the body, signed by the new device key */
     PF_AUTH_DEVICE, /* signed by an enrolled device key */
-    PF_AUTH_ADMIN,  /* peer credentials of the Unix socket */
+    PF_AUTH_ADMIN,  /* peer credentials of the Unix socket, or a token (TCP) */
 };
 
 enum pf_body {

@@ -45,6 +45,9 @@ enum pf_problem_action {
       "Another device of the task has this ordinal")                           \
     X(DEVICE_REVOKED, "device-revoked", 403, STOP, "The device was revoked")   \
     X(FORBIDDEN, "forbidden", 403, STOP, "Not allowed")                        \
+    X(ADMIN_TOKEN, "admin-token", 401, STOP,                                   \
+      "The admin token is missing or wrong")                                   \
+    X(LIMIT, "limit", 403, STOP, "A limit of this server is reached")          \
     X(NOT_FOUND, "not-found", 404, STOP, "There is no such thing")             \
     X(TASK_UNKNOWN, "task-unknown", 404, STOP, "There is no such task")        \
     X(METHOD, "method", 405, STOP, "The method is not allowed here")           \
@@ -59,6 +62,7 @@ enum pf_problem_action {
     X(LENGTH_REQUIRED, "length-required", 411, STOP,                           \
       "A body needs a Content-Length")                                         \
     X(TOO_LARGE, "too-large", 413, STOP, "The body is too large")              \
+    X(ENCODING, "encoding", 415, STOP, "Encoded bodies are not taken")         \
     X(RANGE, "range", 416, STOP, "The range cannot be satisfied")              \
     X(EXPECTATION, "expectation", 417, STOP, "Only 100-continue is known")     \
     X(NON_FINITE, "non-finite", 422, DROP, "The update is not finite")         \

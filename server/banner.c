@@ -27,7 +27,8 @@ enum pocketfed_status pf_daemon_banner(const struct pf_daemon *d,
                 d->dir.fresh ? " (new: keys and certificate were made)" : "");
     pf_buf_addf(out, "clients     %s (listening on %s)\n", url,
                 d->client_address);
-    pf_buf_addf(out, "admin       %s\n", d->config.admin_socket);
+    pf_buf_addf(out, "admin       %s%s%s\n", d->config.admin_socket,
+                d->admin_url[0] ? "  and  " : "", d->admin_url);
     pf_buf_addf(out, "metrics     http://%s/metrics\n", d->ops_address);
     pf_buf_addf(out, "record key  %.16s %.16s %.16s %.16s\n", key, key + 16,
                 key + 32, key + 48);
@@ -57,6 +58,8 @@ enum pocketfed_status pf_daemon_banner_json(const struct pf_daemon *d,
     member(out, "url", url);
     member(out, "client", d->client_address);
     member(out, "admin", d->config.admin_socket);
+    if (d->admin_url[0])
+        member(out, "admin_url", d->admin_url);
     member(out, "ops", d->ops_address);
     member(out, "record_key", d->edge.verifier.record_key);
     member(out, "warning", d->warning);

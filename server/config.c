@@ -20,55 +20,104 @@ static const char *const log_levels[] = {
 
 #define AT(member) offsetof(struct pf_config, member)
 
+/* A row of [limits]; all of them may change while the daemon runs. */
+#define LIMIT(name, preset, min, max, arg, help)                               \
+    {                                                                          \
+        "limits", #name, NULL, PF_OPTION_U32, AT(limits.name), preset, min,    \
+            max, NULL, arg, help, 1                                            \
+    }
+
 /* clang-format off */
 const struct pf_option pf_options[] = {
     {"server", "state", "state", PF_OPTION_TEXT, AT(state), "", 0, 0, NULL,
      "DIR", "Where keys, rounds and models are kept. Default: "
      "/var/lib/pocketfed for root, else $XDG_STATE_HOME/pocketfed, else "
-     "~/.local/state/pocketfed."},
+     "~/.local/state/pocketfed.", 0},
     {"server", "threads", "threads", PF_OPTION_U32, AT(threads), "0", 0, 256,
-     NULL, "N", "Threads that talk to clients. 0: one per core."},
+     NULL, "N", "Threads that talk to clients. 0: one per core.", 0},
     {"server", "fold_threads", "fold-threads", PF_OPTION_U32, AT(fold_threads),
      "0", 0, 256, NULL, "N",
      "Threads that add up updates. 0: one per core. The result does not "
-     "depend on it."},
+     "depend on it.", 0},
     {"server", "queue", NULL, PF_OPTION_U32, AT(queue), "4096", 16, 1048576,
      NULL, "N", "Requests and uploads that may wait for a decision at once. "
-     "More are asked to come back."},
+     "More are asked to come back.", 0},
     {"server", "drain_s", "drain", PF_OPTION_U32, AT(drain_s), "10", 0, 3600,
      NULL, "SECONDS", "How long running uploads may take to end after "
-     "SIGTERM."},
+     "SIGTERM.", 1},
     {"client", "listen", "listen", PF_OPTION_ADDRESS, AT(listen),
      "0.0.0.0:8443", 0, 0, NULL, "ADDR:PORT",
-     "Where clients connect. Port 0: any free one, printed at start."},
+     "Where clients connect. Port 0: any free one, printed at start.", 0},
     {"client", "host", "host", PF_OPTION_TEXT, AT(host), "", 0, 0, NULL,
      "NAME[:PORT]", "The name that join links carry. Default: the address "
-     "listened on, or the machine's name when that is all addresses."},
+     "listened on, or the machine's name when that is all addresses.", 0},
     {"client", "max_connections", "max-connections", PF_OPTION_U32,
      AT(max_connections), "2000", 1, 1000000, NULL, "N",
-     "Client connections at once. More wait in the kernel's queue."},
-    {"client", "timeout_s", NULL, PF_OPTION_U32, AT(timeout_s), "60", 1, 3600,
+     "Client connections at once. When there are nearly as many, the one that "
+     "rested longest makes room for each new one.", 0},
+    {"client", "timeout_s", NULL, PF_OPTION_U32, AT(limits.timeout_s), "60", 1, 3600,
      NULL, "SECONDS", "A connection that is silent for this long, or sends no "
-     "whole request head within it, is closed."},
-    {"client", "request_s", NULL, PF_OPTION_U32, AT(request_s), "900", 1,
-     86400, NULL, "SECONDS", "How long one request's body may take."},
+     "whole request head within it, is closed.", 1},
+    {"client", "request_s", NULL, PF_OPTION_U32, AT(limits.request_s), "900", 1,
+     86400, NULL, "SECONDS", "How long one request's body may take.", 1},
     {"client", "tls", NULL, PF_OPTION_BOOL, AT(tls), "on", 0, 0, NULL,
      "on|off", "Speak TLS. Off only behind a proxy that does: join links then "
-     "carry no pin and clients trust their system's roots."},
+     "carry no pin and clients trust their system's roots.", 0},
     {"client", "certificate", NULL, PF_OPTION_TEXT, AT(certificate), "", 0, 0,
      NULL, "FILE", "A certificate chain of your own (PEM), instead of the one "
-     "made at first start; clients then trust their system's roots."},
+     "made at first start; clients then trust their system's roots. Read again "
+     "at each reload.", 1},
     {"client", "private_key", NULL, PF_OPTION_TEXT, AT(private_key), "", 0, 0,
-     NULL, "FILE", "The key of that certificate (PEM)."},
+     NULL, "FILE", "The key of that certificate (PEM).", 1},
+    LIMIT(head_s, "20", 1, 3600, "SECONDS", "From the first byte of a request "
+     "to the end of its head, a TLS handshake included."),
+    LIMIT(min_rate, "256", 0, 1000000000, "BYTES", "Bytes a second that a body "
+     "must come at, and an answer must be taken at; slower connections are "
+     "closed. 0: any."),
+    LIMIT(min_rate_s, "30", 1, 3600, "SECONDS",
+     "Over which that is measured, so that a pause does no harm."),
+    LIMIT(device_rate, "50", 0, 1000000, "N",
+     "Signed requests a second of one device. More are answered 429. 0: any."),
+    LIMIT(device_burst, "200", 1, 1000000, "N", "So many at once."),
+    LIMIT(address_rate, "1000", 0, 1000000, "N", "Requests a second that "
+     "nobody signs (plans, models, enrolments) of one address, or of one IPv6 "
+     "/64. Thousands of phones may share one. 0: any. Not behind a proxy "
+     "(tls = off)."),
+    LIMIT(address_burst, "10000", 1, 10000000, "N", "So many at once."),
+    LIMIT(failure_rate, "10", 0, 1000000, "N", "Wrong signatures, unknown "
+     "devices and wrong tokens a second of one address; beyond, only devices "
+     "that proved themselves lately are heard. 0: any. Not behind a proxy."),
+    LIMIT(failure_burst, "500", 1, 10000000, "N", "So many at once."),
+    {"limits", "names", NULL, PF_OPTION_U32, AT(limit_names), "65536", 64,
+     16777216, NULL, "N", "Devices, and addresses, whose requests are counted "
+     "at once; 32 bytes each, three times.", 0},
+    LIMIT(uploads, "4096", 1, 1000000, "N",
+     "Updates that may be on their way in at once."),
+    LIMIT(device_uploads, "2", 1, 64, "N", "The same of one device in a round; "
+     "a phone may notice before the daemon that its connection died."),
+    LIMIT(round_mb, "4096", 1, 1000000, "MB", "Megabytes (10^6 bytes) that may "
+     "be on their way into one round at once."),
+    LIMIT(tasks, "256", 1, 100000, "N", "Tasks, ended ones included."),
+    LIMIT(tokens, "100000", 1, 4000000000, "N",
+     "Join tokens of a task that can still be used."),
+    LIMIT(devices, "1000000", 1, 4000000000, "N", "Devices of a task, revoked ones included."),
     {"admin", "socket", "admin-socket", PF_OPTION_TEXT, AT(admin_socket), "",
      0, 0, NULL, "PATH", "The Unix socket of the admin interface, mode 0660. "
-     "Default: admin.sock in the state directory."},
+     "Default: admin.sock in the state directory.", 0},
+    {"admin", "listen", "admin-listen", PF_OPTION_ADDRESS, AT(admin_listen),
+     "", 0, 0, NULL, "ADDR:PORT", "The admin interface over TCP as well. "
+     "Empty: off. Plain HTTP on a loopback address, TLS with the clients' "
+     "certificate on any other.", 0},
+    {"admin", "token_file", NULL, PF_OPTION_TEXT, AT(admin_token), "", 0, 0,
+     NULL, "FILE", "The secret for that: 64 hexadecimal digits, mode 0600. "
+     "Made when there is none. Read again at each reload. Default: "
+     "keys/admin.token in the state directory.", 1},
     {"ops", "listen", "ops-listen", PF_OPTION_ADDRESS, AT(ops_listen),
      "127.0.0.1:9464", 0, 0, NULL, "ADDR:PORT",
-     "Where /metrics, /livez and /readyz are answered, without TLS."},
+     "Where /metrics, /livez and /readyz are answered, without TLS.", 0},
     {"log", "level", "log-level", PF_OPTION_ENUM, AT(log_level), "warn", 0, 0,
      log_levels, "error|warn|info|debug", "How much is logged to stderr, "
-     "beside the lines that tell what happened."},
+     "beside the lines that tell what happened.", 1},
     {.key = NULL},
 };
 /* clang-format on */
@@ -83,7 +132,8 @@ static enum pocketfed_status set_text(const struct pf_option *o, char *at,
         return pf_fail(err, POCKETFED_CONFIG,
                        "%s has %zu characters, at most %d are possible", o->key,
                        strlen(text), PF_CONFIG_TEXT - 1);
-    if (o->type == PF_OPTION_ADDRESS && !pf_address_parse(text, host, &port)) {
+    if (o->type == PF_OPTION_ADDRESS && (text[0] || o->preset[0]) &&
+        !pf_address_parse(text, host, &port)) {
         pf_fail(err, POCKETFED_CONFIG, "%s is \"%s\", not an ADDR:PORT", o->key,
                 text);
         pf_hint(err, "for example 127.0.0.1:8443 or [::]:8443");
@@ -353,9 +403,11 @@ enum pocketfed_status pf_config_print(const struct pf_config *c,
         else
             pf_buf_addf(out, "; %s. ", o->arg);
         if (o->flag)
-            pf_buf_addf(out, "Flag --%s, variable %s.\n", o->flag, upper);
+            pf_buf_addf(out, "Flag --%s, variable %s.%s\n", o->flag, upper,
+                        o->live ? " Live." : "");
         else
-            pf_buf_addf(out, "Variable %s.\n", upper);
+            pf_buf_addf(out, "Variable %s.%s\n", upper,
+                        o->live ? " Live." : "");
         pf_buf_clear(&value);
         print_value(o, c, &value);
         pf_buf_addf(out, "%s%s =%s%s\n",

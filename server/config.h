@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include "buf.h"
 #include "fail.h"
+#include "limits.h"
 
 #define PF_CONFIG_TEXT 512
 
@@ -23,11 +24,15 @@ struct pf_config {
     uint32_t queue, drain_s;
     /* [client] */
     char listen[PF_CONFIG_TEXT], host[PF_CONFIG_TEXT];
-    uint32_t max_connections, timeout_s, request_s;
+    uint32_t max_connections;
     int tls;
     char certificate[PF_CONFIG_TEXT], private_key[PF_CONFIG_TEXT];
+    /* [limits], and timeout_s and request_s of [client] */
+    struct pf_limit_values limits;
+    uint32_t limit_names;
     /* [admin] [ops] [log] */
     char admin_socket[PF_CONFIG_TEXT];
+    char admin_listen[PF_CONFIG_TEXT], admin_token[PF_CONFIG_TEXT];
     char ops_listen[PF_CONFIG_TEXT];
     int log_level; /* enum pf_log_level */
 
@@ -53,6 +58,7 @@ struct pf_option {
     const char *const *names;
     const char *arg;  /* in --help: ADDR:PORT */
     const char *help; /* sentences, the first one short */
+    int live;         /* a reload (SIGHUP) changes it */
 };
 extern const struct pf_option pf_options[]; /* ends with key == NULL */
 
@@ -67,6 +73,8 @@ enum pocketfed_status pf_config_load(struct pf_config *c, int argc,
                                      char *const argv[],
                                      char *(*env)(const char *name),
                                      struct pf_error *err);
+/* 1 when [admin] listen is to speak TLS: on any but a loopback address. */
+int pf_config_admin_tls(const struct pf_config *c);
 /* An INI file with every option explained; what has its default is commented
  * out. */
 enum pocketfed_status pf_config_print(const struct pf_config *c,

@@ -234,6 +234,43 @@ static int is_any(const char *host)
     return !host[0] || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
 }
 
+static int is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
+           strcmp(host, "localhost") == 0;
+}
+
+/* The token goes over the wire. */
+static enum pocketfed_status check_admin(struct pf_config *c,
+                                         struct pf_error *err)
+{
+    char host[256];
+    uint16_t port;
+
+    if (!c->admin_token[0] &&
+        pf_path_join(c->state, "keys/admin.token", c->admin_token,
+                     sizeof c->admin_token, err) != POCKETFED_OK)
+        return POCKETFED_CONFIG;
+    if (!c->admin_listen[0] || c->tls)
+        return POCKETFED_OK;
+    (void)pf_address_parse(c->admin_listen, host, &port);
+    if (is_loopback(host))
+        return POCKETFED_OK;
+    pf_fail(err, POCKETFED_CONFIG,
+            "listen in [admin] is %s: without TLS only a loopback address",
+            c->admin_listen);
+    pf_hint(err, "127.0.0.1:PORT, reached through ssh -L, or tls = on");
+    return POCKETFED_CONFIG;
+}
+
+int pf_config_admin_tls(const struct pf_config *c)
+{
+    char host[256];
+    uint16_t port;
+
+    return pf_address_parse(c->admin_listen, host, &port) && !is_loopback(host);
+}
+
 static enum pocketfed_status fill_in(struct pf_config *c,
                                      char *(*env)(const char *name),
                                      struct pf_error *err)
@@ -247,6 +284,8 @@ static enum pocketfed_status fill_in(struct pf_config *c,
     if (st == POCKETFED_OK && !c->admin_socket[0])
         st = pf_path_join(c->state, "admin.sock", c->admin_socket,
                           sizeof c->admin_socket, err);
+    if (st == POCKETFED_OK)
+        st = check_admin(c, err);
     if (st != POCKETFED_OK)
         return st;
     if (!c->certificate[0] != !c->private_key[0])

@@ -28,14 +28,19 @@ static void fatal(void *ctx, const struct pf_error *err)
     _exit(1);
 }
 
-static void announce(void *ctx, const char *line)
+void pf_daemon_tell(const char *line)
 {
     char out[600];
     int n = snprintf(out, sizeof out, "%.590s\n", line);
 
-    (void)ctx;
     if (n > 0 && write(STDERR_FILENO, out, (size_t)n) < 0)
         return; /* nobody listens */
+}
+
+static void announce(void *ctx, const char *line)
+{
+    (void)ctx;
+    pf_daemon_tell(line);
 }
 
 static void warn(struct pf_daemon *d, const char *text)
@@ -60,6 +65,7 @@ static void fit_connections(struct pf_daemon *d)
     rlim_t need = (rlim_t)d->config.max_connections + OTHER_FILES;
     char text[128];
 
+    d->connections = d->config.max_connections;
     if (getrlimit(RLIMIT_NOFILE, &lim) != 0)
         return;
     if (lim.rlim_cur < need && lim.rlim_cur < lim.rlim_max) {
@@ -69,12 +75,12 @@ static void fit_connections(struct pf_daemon *d)
     }
     if (lim.rlim_cur >= need)
         return;
-    d->config.max_connections = lim.rlim_cur > 2 * OTHER_FILES
-                                    ? (uint32_t)(lim.rlim_cur - OTHER_FILES)
-                                    : (uint32_t)(lim.rlim_cur / 2);
+    d->connections = lim.rlim_cur > 2 * OTHER_FILES
+                         ? (uint32_t)(lim.rlim_cur - OTHER_FILES)
+                         : (uint32_t)(lim.rlim_cur / 2);
     snprintf(text, sizeof text,
              "only %u client connections: raise the open file limit",
-             d->config.max_connections);
+             d->connections);
     warn(d, text);
 }
 
@@ -115,6 +121,32 @@ static enum pocketfed_status bind_tcp(const char *address, int *fd, char *bound,
     return POCKETFED_OK;
 }
 
+static enum pocketfed_status bind_admin(struct pf_daemon *d,
+                                        struct pf_error *err)
+{
+    uint8_t token[PF_ADMIN_TOKEN_LEN];
+    enum pocketfed_status st;
+    char bound[PF_CONFIG_TEXT];
+    uint16_t port = 0;
+
+    if (!d->config.admin_listen[0])
+        return POCKETFED_OK;
+    st = bind_tcp(d->config.admin_listen, &d->fd[PF_SLOT_ADMIN_TCP], bound,
+                  sizeof bound, &port, err);
+    if (st != POCKETFED_OK)
+        return st;
+    snprintf(d->admin_url, sizeof d->admin_url, "%s://%s",
+             pf_config_admin_tls(&d->config) ? "https" : "http", bound);
+    st = pf_gate_create(d->link_host, &d->gate);
+    if (st != POCKETFED_OK)
+        return pf_fail(err, st, "no memory for the admin interface");
+    st = pf_daemon_read_token(&d->config, token, err);
+    if (st == POCKETFED_OK)
+        pf_gate_token(d->gate, token);
+    memset(token, 0, sizeof token);
+    return st;
+}
+
 static enum pocketfed_status bind_all(struct pf_daemon *d, struct pf_error *err)
 {
     uint16_t client = 0, ops = 0;
@@ -131,20 +163,48 @@ static enum pocketfed_status bind_all(struct pf_daemon *d, struct pf_error *err)
     split_host(d);
     if (d->edge.link_port == 0)
         d->edge.link_port = client;
+    if (st == POCKETFED_OK)
+        st = bind_admin(d, err);
     return st;
+}
+
+#define N_HOSTS 4
+
+static struct pf_statedir_config dir_config(const struct pf_daemon *d,
+                                            const struct pf_config *config,
+                                            const char *hosts[N_HOSTS])
+{
+    struct pf_statedir_config c = {
+        .path = d->config.state,
+        .hosts = hosts,
+        .n_hosts = N_HOSTS,
+        .certificate = config->certificate,
+        .private_key = config->private_key,
+        .now_s = pf_wall_ms() / 1000,
+    };
+
+    hosts[0] = d->link_host;
+    hosts[1] = "localhost";
+    hosts[2] = "127.0.0.1";
+    hosts[3] = "::1";
+    return c;
+}
+
+enum pocketfed_status pf_daemon_read_tls(const struct pf_daemon *d,
+                                         const struct pf_config *config,
+                                         struct pf_statedir *out,
+                                         struct pf_error *err)
+{
+    const char *hosts[N_HOSTS];
+    struct pf_statedir_config c = dir_config(d, config, hosts);
+
+    return pf_statedir_read_tls(&c, out, err);
 }
 
 static enum pocketfed_status open_dir(struct pf_daemon *d, struct pf_error *err)
 {
-    const char *hosts[] = {d->link_host, "localhost", "127.0.0.1", "::1"};
-    struct pf_statedir_config c = {
-        .path = d->config.state,
-        .hosts = hosts,
-        .n_hosts = sizeof hosts / sizeof hosts[0],
-        .certificate = d->config.certificate,
-        .private_key = d->config.private_key,
-        .now_s = pf_wall_ms() / 1000,
-    };
+    const char *hosts[N_HOSTS];
+    struct pf_statedir_config c = dir_config(d, &d->config, hosts);
     enum pocketfed_status st;
 
     split_host(d);
@@ -179,8 +239,8 @@ static enum pocketfed_status open_core(struct pf_daemon *d,
     enum pocketfed_status st;
 
     /* Each connection may have a place reserved and an event on its way. */
-    if (c.queue_capacity < 2 * d->config.max_connections)
-        c.queue_capacity = 2 * d->config.max_connections;
+    if (c.queue_capacity < 2 * d->connections)
+        c.queue_capacity = 2 * d->connections;
     if ((st = pf_store_open(d->dir.path, &d->log, &d->store, err)) ||
         (st = pf_rotate_note(d->dir.path, d->store, err)) ||
         (st = pf_objects_open(d->dir.path, &d->log, &e->objects, err)))
@@ -199,6 +259,9 @@ static enum pocketfed_status open_edge(struct pf_daemon *d,
     size_t i;
 
     e->metrics = &d->metrics;
+    e->limits = &d->limits;
+    pf_limits_set(&d->limits, &d->config.limits);
+    d->limits.by_address = d->config.tls;
     e->log = &d->log;
     e->record_key = d->dir.record_key;
     e->now_ms = pf_wall_ms;
@@ -212,6 +275,7 @@ static enum pocketfed_status open_edge(struct pf_daemon *d,
         snprintf(e->verifier.record_key + 2 * i, 3, "%02x", print[i]);
     e->verifier.started_ms = e->started_ms;
     if ((st = pf_nonces_create(MAX_NONCES, &e->verifier.nonces)) ||
+        (st = pf_limits_open(&d->limits, d->config.limit_names)) ||
         (st = pf_inflight_create(&e->inflight)) ||
         (st = pf_downlink_create(&e->downlink)) ||
         (st = pf_prover_create(&e->prover)) ||
@@ -225,27 +289,41 @@ static enum pocketfed_status open_http(struct pf_daemon *d,
 {
     struct pf_http_config c = {
         .edge = &d->edge,
-        .timeout_s = d->config.timeout_s,
-        .request_s = d->config.request_s,
         .socket_path = d->config.admin_socket,
     };
     enum pocketfed_status st = POCKETFED_OK;
     int i;
 
-    for (i = PF_LISTEN_CLIENT; i <= PF_LISTEN_OPS && st == POCKETFED_OK; i++) {
-        int client = i == PF_LISTEN_CLIENT;
+    for (i = 0; i < PF_SLOTS && st == POCKETFED_OK; i++) {
+        int client = i == PF_LISTEN_CLIENT, tcp = i == PF_SLOT_ADMIN_TCP;
 
-        c.listener = (enum pf_listener)i;
+        if (d->fd[i] < 0)
+            continue; /* not asked for */
+        c.listener = tcp ? PF_LISTEN_ADMIN : (enum pf_listener)i;
         c.fd = d->fd[i];
-        c.tls = client ? d->tls : NULL;
+        c.gate = tcp ? d->gate : NULL;
+        c.tls =
+            client || (tcp && pf_config_admin_tls(&d->config)) ? d->tls : NULL;
         c.threads = !client             ? 1
                     : d->config.threads ? d->config.threads
                                         : cores();
-        c.max_connections = client ? d->config.max_connections : 64;
+        c.max_connections = client ? d->connections : 64;
         st = pf_http_start(&c, &d->http[i], err);
         if (st == POCKETFED_OK)
             d->fd[i] = -1; /* the listener's now */
     }
+    return st;
+}
+
+enum pocketfed_status pf_daemon_read_token(const struct pf_config *config,
+                                           uint8_t token[PF_ADMIN_TOKEN_LEN],
+                                           struct pf_error *err)
+{
+    enum pocketfed_status st;
+
+    st = pf_admin_token_read(config->admin_token, token, err);
+    if (st == POCKETFED_NOT_FOUND)
+        st = pf_admin_token_make(config->admin_token, token, err);
     return st;
 }
 
@@ -263,7 +341,7 @@ enum pocketfed_status pf_daemon_start(struct pf_daemon *d,
     d->metrics.started_ms = pf_wall_ms();
     d->began_s = pf_monotonic_s();
     d->dir.lock = -1;
-    for (i = 0; i <= PF_LISTEN_OPS; i++)
+    for (i = 0; i < PF_SLOTS; i++)
         d->fd[i] = -1;
     fit_connections(d);
 
@@ -271,7 +349,7 @@ enum pocketfed_status pf_daemon_start(struct pf_daemon *d,
         (st = open_core(d, err)) || (st = open_edge(d, err)) ||
         (st = open_http(d, err)) ||
         (st = pf_statedir_announce(&d->dir, d->client_address, d->ops_address,
-                                   d->config.admin_socket, err)))
+                                   d->config.admin_socket, d->admin_url, err)))
         pf_daemon_stop(d);
     return st;
 }
@@ -282,8 +360,9 @@ void pf_daemon_tick(struct pf_daemon *d)
 
     if (pf_monotonic_s() - d->began_s > 2 * PF_SKEW_S)
         atomic_store(&d->edge.verifier.settled, 1);
-    for (i = 0; i <= PF_LISTEN_OPS; i++)
-        pf_http_sweep(d->http[i]);
+    for (i = 0; i < PF_SLOTS; i++)
+        if (d->http[i])
+            pf_http_sweep(d->http[i]);
 }
 
 void pf_daemon_drain(struct pf_daemon *d)
@@ -310,7 +389,7 @@ void pf_daemon_stop(struct pf_daemon *d)
     atomic_store(&e->draining, 2);
     while (e->coordinator && atomic_load(&e->waiting) > 0)
         nanosleep(&moment, NULL);
-    for (i = 0; i <= PF_LISTEN_OPS; i++) {
+    for (i = 0; i < PF_SLOTS; i++) {
         pf_http_stop(d->http[i]);
         d->http[i] = NULL;
         if (d->fd[i] >= 0)
@@ -326,6 +405,9 @@ void pf_daemon_stop(struct pf_daemon *d)
     pf_prover_free(e->prover);
     pf_downlink_free(e->downlink);
     pf_inflight_free(e->inflight);
+    pf_limits_close(&d->limits);
+    pf_gate_free(d->gate);
+    d->gate = NULL;
     pf_nonces_free(e->verifier.nonces);
     if (e->objects)
         pf_objects_close(e->objects);

@@ -121,12 +121,39 @@ static int wait_signal(const sigset_t *set, int ms)
     return sig > 0 ? sig : 0;
 }
 
-static void serve(struct pf_daemon *d, const sigset_t *set)
+/* Who starts the daemon: what SIGHUP reads again. */
+struct start {
+    int argc;
+    char **argv;
+};
+
+/* A configuration that is wrong changes nothing. */
+static void reload(struct pf_daemon *d, const struct start *by)
+{
+    static struct pf_config fresh;
+    struct pf_error err = {0};
+    enum pocketfed_status st;
+
+    pf_sdnotify("RELOADING=1\nSTATUS=reading the configuration");
+    st = pf_config_load(&fresh, by->argc, by->argv, getenv, &err);
+    if (st == POCKETFED_OK)
+        st = pf_daemon_reload(d, &fresh, &err);
+    if (st != POCKETFED_OK)
+        pf_log(&d->log, PF_LOG_ERROR,
+               "reload refused, all stays as it was why=\"%s\" do=\"%s\"",
+               err.text, err.hint);
+    pf_sdnotify("READY=1\nSTATUS=serving");
+}
+
+static void serve(struct pf_daemon *d, const sigset_t *set,
+                  const struct start *by)
 {
     int sig;
 
     do {
         sig = wait_signal(set, 1000);
+        if (sig == SIGHUP)
+            reload(d, by);
         pf_daemon_tick(d);
     } while (sig != SIGTERM && sig != SIGINT);
 
@@ -194,6 +221,7 @@ int main(int argc, char **argv)
 {
     static struct pf_daemon daemon;
     static struct pf_config config;
+    const struct start by = {argc, argv};
     struct pf_error err = {0};
     enum pocketfed_status st;
     sigset_t set;
@@ -213,7 +241,7 @@ int main(int argc, char **argv)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP); /* nothing to reload yet: must not kill */
+    sigaddset(&set, SIGHUP); /* reloads */
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 
     st = pf_daemon_start(&daemon, &config, &err);
@@ -221,7 +249,7 @@ int main(int argc, char **argv)
         return fail(&config, NOT_STARTED, &err);
     say_started(&daemon);
     pf_sdnotify("READY=1\nSTATUS=serving");
-    serve(&daemon, &set);
+    serve(&daemon, &set, &by);
     pf_daemon_stop(&daemon);
     fprintf(stderr, "stopped\n");
     return EXIT_SUCCESS;

@@ -103,20 +103,16 @@ out:
     return st;
 }
 
-static enum pocketfed_status open_keys(struct pf_statedir *s,
-                                       const struct pf_statedir_config *c,
-                                       struct pf_error *err)
+static enum pocketfed_status open_tls(struct pf_statedir *s,
+                                      const struct pf_statedir_config *c,
+                                      struct pf_error *err)
 {
-    char keys[PATH_CAP], record[PATH_CAP], tls_key[PATH_CAP], cert[PATH_CAP];
+    char keys[PATH_CAP], tls_key[PATH_CAP], cert[PATH_CAP];
     enum pocketfed_status st;
 
     if ((st = pf_path_join(s->path, "keys", keys, sizeof keys, err)) ||
-        (st = pf_dir_make(keys, 0700, err)) ||
-        (st = pf_rotate_resume(keys, err)) ||
-        (st = pf_path_join(keys, "record.key", record, sizeof record, err)) ||
         (st = pf_path_join(keys, "tls.key", tls_key, sizeof tls_key, err)) ||
-        (st = pf_path_join(keys, "tls.crt", cert, sizeof cert, err)) ||
-        (st = open_record_key(s, record, err)))
+        (st = pf_path_join(keys, "tls.crt", cert, sizeof cert, err)))
         return st;
     s->own_cert = !c->certificate[0];
     if (s->own_cert) {
@@ -132,6 +128,61 @@ static enum pocketfed_status open_keys(struct pf_statedir *s,
     return st;
 }
 
+static enum pocketfed_status open_keys(struct pf_statedir *s,
+                                       const struct pf_statedir_config *c,
+                                       struct pf_error *err)
+{
+    char keys[PATH_CAP], record[PATH_CAP];
+    enum pocketfed_status st;
+
+    if ((st = pf_path_join(s->path, "keys", keys, sizeof keys, err)) ||
+        (st = pf_dir_make(keys, 0700, err)) ||
+        (st = pf_rotate_resume(keys, err)) ||
+        (st = pf_path_join(keys, "record.key", record, sizeof record, err)) ||
+        (st = open_record_key(s, record, err)))
+        return st;
+    return open_tls(s, c, err);
+}
+
+/* Nothing in it yet. LIMIT when the path does not fit. */
+static enum pocketfed_status begin(struct pf_statedir *s, const char *path,
+                                   struct pf_error *err)
+{
+    size_t n = strlen(path);
+
+    memset(s, 0, sizeof *s);
+    s->lock = -1;
+    pf_buf_init(&s->tls_key, MAX_PEM);
+    pf_buf_init(&s->tls_cert, MAX_PEM);
+    if (n >= sizeof s->path)
+        return pf_fail(err, POCKETFED_LIMIT, "the state path is too long");
+    memcpy(s->path, path, n + 1);
+    return POCKETFED_OK;
+}
+
+enum pocketfed_status pf_statedir_read_tls(const struct pf_statedir_config *c,
+                                           struct pf_statedir *out,
+                                           struct pf_error *err)
+{
+    struct pf_statedir s;
+    enum pocketfed_status st = begin(&s, c->path, err);
+    char key[PATH_CAP];
+
+    /* A key that is gone is made anew at a start, when links learn of it. */
+    if (st == POCKETFED_OK && !c->certificate[0] &&
+        (st = pf_path_join(s.path, "keys/tls.key", key, sizeof key, err)) ==
+            POCKETFED_OK &&
+        !exists(key))
+        st = pf_fail(err, POCKETFED_NOT_FOUND, "the TLS key %s is gone", key);
+    if (st == POCKETFED_OK)
+        st = open_tls(&s, c, err);
+    if (st == POCKETFED_OK)
+        *out = s;
+    else
+        pf_statedir_close(&s);
+    return st;
+}
+
 enum pocketfed_status pf_statedir_open(const struct pf_statedir_config *c,
                                        struct pf_statedir *out,
                                        struct pf_error *err)
@@ -140,17 +191,10 @@ enum pocketfed_status pf_statedir_open(const struct pf_statedir_config *c,
     struct pf_statedir s;
     struct pf_error why = {0};
     char lock[PATH_CAP];
-    size_t n = strlen(c->path);
 
-    memset(&s, 0, sizeof s);
-    s.lock = -1;
-    pf_buf_init(&s.tls_key, MAX_PEM);
-    pf_buf_init(&s.tls_cert, MAX_PEM);
-    if (n >= sizeof s.path)
-        return pf_fail(err, POCKETFED_LIMIT, "the state path is too long");
-    memcpy(s.path, c->path, n + 1);
-
-    if ((st = pf_dir_make(s.path, 0750, err)) ||
+    if ((st = begin(&s, c->path, err)) ||
+        (st = pf_dir_make(s.path, 0750, err)) ||
+        (st = pf_netfs_refuse(s.path, c->probe, err)) ||
         (st = pf_path_join(s.path, "lock", lock, sizeof lock, err)))
         goto out;
     st = pf_file_lock(lock, &s.lock, &why);
@@ -198,6 +242,7 @@ void pf_statedir_close(struct pf_statedir *s)
 enum pocketfed_status pf_statedir_announce(const struct pf_statedir *s,
                                            const char *client, const char *ops,
                                            const char *admin,
+                                           const char *admin_url,
                                            struct pf_error *err)
 {
     enum pocketfed_status st;
@@ -211,6 +256,10 @@ enum pocketfed_status pf_statedir_announce(const struct pf_statedir *s,
     pf_json_string(&text, ops);
     pf_buf_adds(&text, ",\"admin\":");
     pf_json_string(&text, admin);
+    if (admin_url[0]) {
+        pf_buf_adds(&text, ",\"admin_url\":");
+        pf_json_string(&text, admin_url);
+    }
     pf_buf_adds(&text, "}\n");
     st = pf_buf_status(&text);
     if (st == POCKETFED_OK)

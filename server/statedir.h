@@ -15,6 +15,7 @@
 #include "buf.h"
 #include "crypto.h"
 #include "fail.h"
+#include "netfs.h"
 
 struct pf_statedir {
     char path[512];
@@ -33,18 +34,28 @@ struct pf_statedir_config {
     size_t n_hosts;
     const char *certificate, *private_key; /* PEM files, or "" */
     int64_t now_s;                         /* wall clock */
+    pf_fs_probe probe; /* NULL: the kernel says what file system it is */
 };
 
-/* LOCKED when another daemon has the directory (its pid is named). */
+/* LOCKED when another daemon has the directory (its pid is named), CONFIG when
+ * it is on a network file system (netfs.h). */
 enum pocketfed_status pf_statedir_open(const struct pf_statedir_config *c,
                                        struct pf_statedir *out,
                                        struct pf_error *err);
+/* The TLS key and certificate of an open directory once more, into a struct of
+ * their own that is closed by pf_statedir_close: as the files are now, our own
+ * certificate made again when it is about to end. */
+enum pocketfed_status pf_statedir_read_tls(const struct pf_statedir_config *c,
+                                           struct pf_statedir *out,
+                                           struct pf_error *err);
 /* Removes run.json and lets the lock go. Zeroed is fine. */
 void pf_statedir_close(struct pf_statedir *s);
-/* STATE/run.json: {"pid", "client", "ops", "admin"} as they are bound. */
+/* STATE/run.json: {"pid", "client", "ops", "admin", "admin_url"} as they are
+ * bound; admin_url "": none, and not in it. */
 enum pocketfed_status pf_statedir_announce(const struct pf_statedir *s,
                                            const char *client, const char *ops,
                                            const char *admin,
+                                           const char *admin_url,
                                            struct pf_error *err);
 
 #endif

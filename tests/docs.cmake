@@ -4,3 +4,7 @@ add_test(NAME docs_cli_is_what_the_program_prints COMMAND sh -c
   ${CMAKE_SOURCE_DIR}/docs/CLI.md)
 set_tests_properties(docs_cli_is_what_the_program_prints PROPERTIES
   LABELS lint TIMEOUT 30)
+# What the threat model says is shown by a test is shown by one.
+add_test(NAME lint_named_tests COMMAND sh ${CMAKE_SOURCE_DIR}/tests/check/named_tests.sh
+  ${CMAKE_SOURCE_DIR} docs/THREAT_MODEL.md)
+set_tests_properties(lint_named_tests PROPERTIES LABELS lint TIMEOUT 30)

@@ -21,6 +21,10 @@ endforeach()
 pf_e2e(e2e_interruptions e2e/interruptions.c e2e/smalltask.c check/rawhttp.c
   check/crafted.c)
 pf_e2e(e2e_devices e2e/devices.c e2e/words.c)
+foreach(part hostile reload admin_tcp)
+  pf_e2e(e2e_${part} e2e/${part}.c e2e/smalltask.c check/rawhttp.c
+    check/crafted.c)
+endforeach()
 pf_e2e(e2e_cli e2e/cli.c e2e/words.c)
 pf_e2e(e2e_cli_use e2e/cli_use.c e2e/words.c)
 
@@ -37,3 +41,7 @@ add_test(NAME e2e_precision COMMAND sh ${CMAKE_SOURCE_DIR}/tests/e2e/precision.s
   ${CMAKE_BINARY_DIR}/bin)
 set_tests_properties(e2e_precision PROPERTIES LABELS e2e TIMEOUT 600
   SKIP_RETURN_CODE 77)
+pf_e2e(e2e_crowd e2e/crowd.c check/crowd.c)
+add_test(NAME e2e_crowd_full COMMAND e2e_crowd --full)
+set_tests_properties(e2e_crowd_full PROPERTIES LABELS load TIMEOUT 300
+  RUN_SERIAL ON)

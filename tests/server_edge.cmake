@@ -1,7 +1,7 @@
 # server: the edge.
 set(PF_EDGE_ROOMS pf_base pf_crypto pf_kernels pf_nn pf_data pf_codec pf_formats
   pf_proto pf_round pf_store pf_coordinator pf_http pf_daemon)
-foreach(module nonce auth)
+foreach(module nonce auth rates links)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c
     ROOMS ${PF_EDGE_ROOMS})
 endforeach()
@@ -11,7 +11,9 @@ foreach(module config statedir rotate)
 endforeach()
 pf_fuzz(fuzz_config CORPUS config SOURCES fuzz/fuzz_config.c
   ROOMS ${PF_EDGE_ROOMS})
-foreach(module routes routes_objects routes_admin routes_proof routes_device uploads http tls)
+pf_fuzz(fuzz_head CORPUS head SOURCES fuzz/fuzz_head.c ROOMS ${PF_EDGE_ROOMS})
+foreach(module routes routes_objects routes_admin routes_proof routes_device uploads limits
+    gate http tls)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c check/edge.c
     check/tmpdir.c ROOMS ${PF_EDGE_ROOMS})
 endforeach()

@@ -23,7 +23,7 @@ void pf_log(const struct pf_log *log, enum pf_log_level level, const char *fmt,
     va_list args;
     int n;
 
-    if (!log || !log->sink || level > log->max)
+    if (!log || !log->sink || (int)level > atomic_load(&log->max))
         return;
     va_start(args, fmt);
     n = vsnprintf(line, sizeof line, fmt, args);

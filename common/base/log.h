@@ -4,6 +4,7 @@
 #ifndef PF_LOG_H
 #define PF_LOG_H
 
+#include <stdatomic.h>
 #include "fail.h"
 
 enum pf_log_level { PF_LOG_ERROR, PF_LOG_WARN, PF_LOG_INFO, PF_LOG_DEBUG };
@@ -11,7 +12,7 @@ enum pf_log_level { PF_LOG_ERROR, PF_LOG_WARN, PF_LOG_INFO, PF_LOG_DEBUG };
 struct pf_log {
     void (*sink)(void *ctx, enum pf_log_level level, const char *line);
     void *ctx;
-    enum pf_log_level max; /* lines above it are dropped */
+    atomic_int max; /* enum pf_log_level: lines above it are dropped */
 };
 
 /* fmt makes the whole line, e.g. "round closed task=%s round=%" PRIu64.

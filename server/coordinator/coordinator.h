@@ -45,6 +45,9 @@ struct pf_live_task {
     int seen_device, seen_update; /* told once each */
     /* of the open round; any thread adds */
     atomic_uint_fast64_t late, refused, bytes_up, bytes_down;
+    /* Enrolled, and about to be (http/quota.h): one more than that; 0 before
+     * anybody counted. */
+    atomic_uint_fast64_t places;
 };
 
 /* Somebody who waits for an answer. done runs on the coordinator thread after

@@ -243,7 +243,7 @@ static void log_record(const struct pf_coordinator *c,
     enum pf_log_level level = frequent ? PF_LOG_DEBUG : PF_LOG_INFO;
     char rest[384];
 
-    if (!c->config.log || c->config.log->max < level)
+    if (!c->config.log || c->config.log->max < (int)level)
         return;
     details(r, rest, sizeof rest);
     pf_log(c->config.log, level, "round %s task=%s round=%" PRIu64 "%s",

@@ -19,6 +19,7 @@
 #include "calls.h"
 #include "coordinator.h"
 #include "inflight.h"
+#include "limits.h"
 #include "metrics.h"
 #include "problem.h"
 #include "readers.h"
@@ -49,6 +50,7 @@ struct pf_edge {
     atomic_uint bad_joins, failures; /* so far, for pf_edge_loudness */
     struct pf_downlink *downlink;
     struct pf_inflight *inflight;
+    struct pf_limits *limits;
 };
 
 /* How loudly the next of a kind of mishap is told: the 1st, 2nd, 4th, 8th ...
@@ -92,6 +94,8 @@ struct pf_ingest {
     struct pf_error failed;      /* status != OK: writing went wrong */
 };
 
+struct pf_gate;
+
 struct pf_exchange {
     struct pf_edge *edge;
     /* The request, set by the adapter; strings live as long as it does. */
@@ -101,7 +105,11 @@ struct pf_exchange {
     const char *(*header)(const struct pf_exchange *ex, const char *name);
     unsigned n_content_length, n_transfer_encoding;
     const char *repeated; /* a header that must stand alone and does not */
+    int odd; /* a header's name is no token, or its value has control bytes */
+    struct pf_gate *gate; /* ADMIN over TCP: what it has to pass first */
     int peer_ok;          /* ADMIN: the peer may administer */
+    uint8_t peer[16];     /* its address, when has_peer (listen.h) */
+    int has_peer;
     void (*wake)(struct pf_exchange *ex); /* any thread; last touch of ex */
     void *adapter;
 
@@ -117,7 +125,9 @@ struct pf_exchange {
     uint8_t digest[32];           /* of the body, as signed */
     struct pf_buf body;           /* of control calls */
     struct pf_ingest ingest;
-    int counted; /* in edge->active */
+    int counted;   /* in edge->active */
+    int proved;    /* signed by an enrolled device, or an admin's */
+    unsigned held; /* of quotas (quota.h) */
 
     /* Waiting for the coordinator. */
     struct pf_waiter waiter;

@@ -1,16 +1,15 @@
 #include "http.h"
 
 #include <microhttpd.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "links.h"
 #include "listen.h"
 
 /* The read size of uploads is what is free of this. */
@@ -18,19 +17,17 @@
 /* A refused body up to this long is read before the answer. */
 #define DRAIN_MAX (64u << 10)
 
-/* A connection, for the sweeper. */
-struct link {
-    struct link *prev, *next;
-    int fd;
-    int busy;      /* a whole request head is here, no answer is gone yet */
-    int64_t since; /* when it owes us a request head from; monotonic seconds */
+/* What we keep for a connection. */
+struct line {
+    struct pf_link *link;       /* NULL: unswept, for want of memory */
+    struct pf_tls_session *tls; /* NULL: plain */
 };
 
 struct pf_http {
     struct pf_http_config c;
     struct MHD_Daemon *daemon;
-    pthread_mutex_t lock; /* the list */
-    struct link *links;
+    struct pf_links *links;
+    unsigned timeout_s; /* as libmicrohttpd was told */
 };
 
 enum phase { PHASE_NEW, PHASE_HEADERS, PHASE_BODY, PHASE_END, PHASE_DRAIN };
@@ -42,69 +39,47 @@ struct request {
     struct pf_exchange ex;
     struct pf_http *http;
     struct MHD_Connection *connection;
-    struct link *link;
+    struct pf_link *link;
     enum phase phase;
     int waits;
     atomic_int sync;
-    int64_t began;
     char *uri; /* as sent; split in two at the "?" */
     char query[1024];
 };
 
 /* ---- connections ---- */
 
-static void mark(struct pf_http *h, struct link *l, int busy)
+static void line_opened(struct pf_http *h, struct MHD_Connection *c,
+                        void **context)
 {
-    if (!l)
-        return;
-    pthread_mutex_lock(&h->lock);
-    l->busy = busy;
-    l->since = pf_monotonic_s();
-    pthread_mutex_unlock(&h->lock);
-}
-
-static void link_started(struct pf_http *h, struct MHD_Connection *c,
-                         void **context)
-{
+    unsigned timeout_s = atomic_load(&h->c.edge->limits->now.timeout_s);
     const union MHD_ConnectionInfo *info;
-    struct link *l = calloc(1, sizeof *l);
+    struct line *line = calloc(1, sizeof *line);
 
+    if (h->c.listener == PF_LISTEN_CLIENT)
+        pf_count(h->c.edge->metrics, PF_COUNT_CONNECTIONS, 1);
+    if (timeout_s != h->timeout_s)
+        MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, timeout_s);
+    if (!line)
+        return; /* unswept, still under the timeout */
     if (h->c.tls) {
         info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_GNUTLS_SESSION);
         if (info && info->tls_session)
-            pf_tls_tickets(h->c.tls, info->tls_session);
+            line->tls = pf_tls_session_begin(h->c.tls, info->tls_session);
     }
-    if (h->c.listener == PF_LISTEN_CLIENT)
-        pf_count(h->c.edge->metrics, PF_COUNT_CONNECTIONS, 1);
     info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (!l || !info) {
-        free(l);
-        return; /* unswept, still under the inactivity timeout */
-    }
-    l->fd = info->connect_fd;
-    l->since = pf_monotonic_s();
-    pthread_mutex_lock(&h->lock);
-    l->next = h->links;
-    if (l->next)
-        l->next->prev = l;
-    h->links = l;
-    pthread_mutex_unlock(&h->lock);
-    *context = l;
+    if (info)
+        line->link = pf_links_add(h->links, info->connect_fd);
+    *context = line;
 }
 
-static void link_closed(struct pf_http *h, struct link *l)
+static void line_closed(struct pf_http *h, struct line *line)
 {
-    if (!l)
+    if (!line)
         return;
-    pthread_mutex_lock(&h->lock);
-    if (l->prev)
-        l->prev->next = l->next;
-    else
-        h->links = l->next;
-    if (l->next)
-        l->next->prev = l->prev;
-    pthread_mutex_unlock(&h->lock);
-    free(l);
+    pf_links_remove(h->links, line->link);
+    pf_tls_session_end(line->tls);
+    free(line);
 }
 
 static void notify_connection(void *cls, struct MHD_Connection *c,
@@ -112,21 +87,14 @@ static void notify_connection(void *cls, struct MHD_Connection *c,
                               enum MHD_ConnectionNotificationCode code)
 {
     if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        link_started(cls, c, context);
+        line_opened(cls, c, context);
     else
-        link_closed(cls, *context);
+        line_closed(cls, *context);
 }
 
 void pf_http_sweep(struct pf_http *h)
 {
-    int64_t now = pf_monotonic_s();
-    struct link *l;
-
-    pthread_mutex_lock(&h->lock);
-    for (l = h->links; l; l = l->next)
-        if (!l->busy && now - l->since > (int64_t)h->c.timeout_s)
-            shutdown(l->fd, SHUT_RDWR); /* its worker closes it */
-    pthread_mutex_unlock(&h->lock);
+    pf_links_sweep(h->links, pf_monotonic_s());
 }
 
 /* ---- requests ---- */
@@ -178,6 +146,8 @@ static const char *const alone[] = {
     "Content-Digest", "Repr-Digest",
     "Range",          "Content-Range",
     "If-Range",       PF_HEADER_RECORD_KEY,
+    "Authorization",  "Content-Encoding",
+    "Origin",         "Sec-Fetch-Site",
 };
 
 #define N_ALONE (sizeof alone / sizeof alone[0])
@@ -187,14 +157,34 @@ struct seen {
     unsigned char times[N_ALONE];
 };
 
+/* "Content-Length : 5" is no Content-Length to the HTTP library, and may be one
+ * to a proxy: what is not a token (RFC 9110, 5.6.2) is refused, and so are
+ * control bytes in a value. */
+static int is_odd(const char *key, size_t key_len, const char *value,
+                  size_t len)
+{
+    size_t i;
+
+    for (i = 0; i < key_len; i++)
+        if (key[i] <= ' ' || key[i] > '~' ||
+            strchr("\"(),/:;<=>?@[\\]{}", key[i]))
+            return 1;
+    for (i = 0; i < len; i++)
+        if (((unsigned char)value[i] < ' ' && value[i] != '\t') ||
+            value[i] == 0x7f)
+            return 1;
+    return key_len == 0;
+}
+
 static enum MHD_Result see_header(void *cls, enum MHD_ValueKind kind,
-                                  const char *key, const char *value)
+                                  const char *key, size_t key_len,
+                                  const char *value, size_t len)
 {
     struct seen *seen = cls;
     size_t i;
 
     (void)kind;
-    (void)value;
+    seen->ex->odd |= is_odd(key, key_len, value ? value : "", value ? len : 0);
     if (strcasecmp(key, "Content-Length") == 0)
         seen->ex->n_content_length++;
     if (strcasecmp(key, "Transfer-Encoding") == 0)
@@ -211,13 +201,14 @@ static void fill(struct request *rq, struct MHD_Connection *c,
     const union MHD_ConnectionInfo *info;
     struct pf_exchange *ex = &rq->ex;
     struct seen seen = {ex, {0}};
+    const struct line *line;
 
     rq->connection = c;
     rq->phase = PHASE_HEADERS;
-    rq->began = pf_monotonic_s();
     info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    rq->link = info ? info->socket_context : NULL;
-    mark(rq->http, rq->link, 1);
+    line = info ? info->socket_context : NULL;
+    rq->link = line ? line->link : NULL;
+    pf_link_begin(rq->http->links, rq->link);
     ex->listener = rq->http->c.listener;
     ex->method = method;
     ex->path = rq->uri;
@@ -225,12 +216,15 @@ static void fill(struct request *rq, struct MHD_Connection *c,
     ex->header = header;
     ex->wake = wake;
     ex->adapter = rq;
-    if (ex->listener == PF_LISTEN_ADMIN) {
+    info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    ex->has_peer = info && pf_peer_name(info->client_addr, ex->peer);
+    ex->gate = rq->http->c.gate;
+    if (ex->listener == PF_LISTEN_ADMIN && !ex->gate) {
         info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
         ex->peer_ok = info && pf_peer_may_administer(info->connect_fd,
                                                      rq->http->c.socket_path);
     }
-    MHD_get_connection_values(c, MHD_HEADER_KIND, see_header, &seen);
+    MHD_get_connection_values_n(c, MHD_HEADER_KIND, see_header, &seen);
 }
 
 static void completed(void *cls, struct MHD_Connection *c, void **con_cls,
@@ -244,7 +238,9 @@ static void completed(void *cls, struct MHD_Connection *c, void **con_cls,
     if (!rq)
         return;
     *con_cls = NULL;
-    mark(rq->http, rq->link, 0);
+    if (rq->phase == PHASE_NEW)
+        pf_count(rq->http->c.edge->metrics, PF_COUNT_BROKEN_HEADS, 1);
+    pf_link_end(rq->http->links, rq->link);
     pf_exchange_free(&rq->ex);
     free(rq->uri);
     free(rq);
@@ -290,6 +286,7 @@ static enum MHD_Result send_reply(struct request *rq)
                                 r->header[i].value);
     if (r->close)
         MHD_add_response_header(response, "Connection", "close");
+    pf_link_phase(rq->link, PF_LINK_ANSWER);
     rc = MHD_queue_response(rq->connection, (unsigned)r->status, response);
     MHD_destroy_response(response);
     pf_count_answer(rq->http->c.edge->metrics, rq->ex.listener, r->status,
@@ -312,6 +309,7 @@ static enum MHD_Result answer_early(struct request *rq)
         ex->content_length > DRAIN_MAX || header(ex, "Expect"))
         return send_reply(rq);
     rq->phase = PHASE_DRAIN;
+    pf_link_phase(rq->link, PF_LINK_BODY);
     return MHD_YES;
 }
 
@@ -322,6 +320,9 @@ static enum MHD_Result act(struct request *rq, enum pf_next next)
     switch (next) {
     case PF_NEXT_READ:
         rq->phase = PHASE_BODY;
+        if (rq->ex.proved)
+            pf_link_trust(rq->link);
+        pf_link_phase(rq->link, PF_LINK_BODY);
         return MHD_YES;
     case PF_NEXT_WAIT:
         rq->waits = 1;
@@ -339,9 +340,9 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *c,
                               const char *version, const char *data,
                               size_t *size, void **con_cls)
 {
-    struct pf_http *h = cls;
     struct request *rq = *con_cls;
 
+    (void)cls;
     (void)url;
     (void)version;
     if (!rq) /* no memory when it began */
@@ -357,8 +358,7 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *c,
         return act(rq, pf_exchange_continue(&rq->ex));
     }
     if (*size > 0) {
-        if (pf_monotonic_s() - rq->began > (int64_t)h->c.request_s)
-            return MHD_NO; /* dripping */
+        pf_link_bytes(rq->link, *size);
         if (rq->phase == PHASE_BODY)
             pf_exchange_data(&rq->ex, data, *size);
         *size = 0;
@@ -367,6 +367,7 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *c,
     if (rq->phase == PHASE_DRAIN)
         return send_reply(rq);
     rq->phase = PHASE_END;
+    pf_link_phase(rq->link, PF_LINK_WORK);
     atomic_store(&rq->sync, SYNC_RUNNING);
     return act(rq, pf_exchange_end(&rq->ex));
 }
@@ -413,7 +414,11 @@ enum pocketfed_status pf_http_start(const struct pf_http_config *c,
     if (!h)
         return pf_fail(err, POCKETFED_NO_MEMORY, "no memory for a listener");
     h->c = *c;
-    pthread_mutex_init(&h->lock, NULL);
+    h->timeout_s = atomic_load(&c->edge->limits->now.timeout_s);
+    if (pf_links_create(c->edge->limits, limit, &h->links) != POCKETFED_OK) {
+        free(h);
+        return pf_fail(err, POCKETFED_NO_MEMORY, "no memory for a listener");
+    }
     if (threads > 1)
         o[n++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE,
                                          (intptr_t)threads, NULL};
@@ -431,13 +436,13 @@ enum pocketfed_status pf_http_start(const struct pf_http_config *c,
         flags, 0, NULL, NULL, handle, h, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, h,
         MHD_OPTION_LISTEN_SOCKET, c->fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT, limit,
-        MHD_OPTION_CONNECTION_TIMEOUT, c->timeout_s,
+        MHD_OPTION_CONNECTION_TIMEOUT, h->timeout_s,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK,
         new_request, h, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
         MHD_OPTION_NOTIFY_COMPLETED, completed, h, MHD_OPTION_NOTIFY_CONNECTION,
         notify_connection, h, MHD_OPTION_ARRAY, o, MHD_OPTION_END);
     if (!h->daemon) {
-        pthread_mutex_destroy(&h->lock);
+        pf_links_free(h->links);
         free(h);
         return pf_fail(err, POCKETFED_IO,
                        "the HTTP library did not start (--log-level debug "
@@ -460,6 +465,6 @@ void pf_http_stop(struct pf_http *h)
     if (!h)
         return;
     MHD_stop_daemon(h->daemon);
-    pthread_mutex_destroy(&h->lock);
+    pf_links_free(h->links);
     free(h);
 }

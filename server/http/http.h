@@ -15,18 +15,17 @@ struct pf_http;
 struct pf_http_config {
     struct pf_edge *edge;
     enum pf_listener listener;
-    int fd;                   /* listening; taken over on success */
-    const struct pf_tls *tls; /* borrowed; NULL: plain */
+    int fd;             /* listening; taken over on success */
+    struct pf_tls *tls; /* borrowed; NULL: plain */
     unsigned threads, max_connections;
-    unsigned timeout_s; /* without a byte, or without a whole request head */
-    unsigned request_s; /* for one request's body */
     const char *socket_path; /* ADMIN: whose group may connect; borrowed */
+    struct pf_gate *gate;    /* ADMIN over TCP, instead; borrowed */
 };
 
 enum pocketfed_status pf_http_start(const struct pf_http_config *c,
                                     struct pf_http **out, struct pf_error *err);
-/* Closes connections that owe a request head for longer than timeout_s
- * (libmicrohttpd itself only sees complete silence). Call it every second. */
+/* Closes connections that are slower than the limits allow (links.h;
+ * libmicrohttpd itself only sees complete silence). Call it every second. */
 void pf_http_sweep(struct pf_http *h);
 /* No new connections; those that are open go on. */
 void pf_http_quiesce(struct pf_http *h);

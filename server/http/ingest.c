@@ -177,14 +177,8 @@ enum pf_next pf_ingest_begin(struct pf_exchange *ex)
                        ex->content_length, PF_UPDATE_FIXED);
         return refuse(ex, &why);
     }
-    if (!pf_inflight_enter(e->inflight, &ex->ingest.entry, ex->task->stored.id,
-                           ex->args.round, ex->device.id)) {
-        pf_problem_set(&why, PF_PROBLEM_BUSY,
-                       "%d uploads of this device are under way",
-                       PF_INFLIGHT_MAX);
-        why.retry_after_ms = 5000;
+    if (!pf_limits_upload(ex, &why))
         return refuse(ex, &why);
-    }
     if (pf_coordinator_reserve(e->coordinator) != POCKETFED_OK)
         return pf_reply_refuse(ex, PF_PROBLEM_BUSY, "too many uploads at once");
     ex->ingest.has_place = 1;

@@ -230,6 +230,26 @@ enum pocketfed_status pf_listen_unix(const char *path, int *fd,
     return POCKETFED_OK;
 }
 
+int pf_peer_name(const struct sockaddr *a, uint8_t out[16])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    const struct sockaddr_in6 *six = (const void *)a;
+    const struct sockaddr_in *four = (const void *)a;
+
+    memset(out, 0, 16);
+    if (!a || (a->sa_family != AF_INET && a->sa_family != AF_INET6))
+        return 0;
+    if (a->sa_family == AF_INET) {
+        memcpy(out, mapped, sizeof mapped);
+        memcpy(out + 12, &four->sin_addr, 4);
+    } else if (memcmp(&six->sin6_addr, mapped, sizeof mapped) == 0) {
+        memcpy(out, &six->sin6_addr, 16);
+    } else {
+        memcpy(out, &six->sin6_addr, 8);
+    }
+    return 1;
+}
+
 int pf_peer_may_administer(int fd, const char *path)
 {
     struct ucred peer;

@@ -5,6 +5,7 @@
 #define PF_LISTEN_H
 
 #include <stdint.h>
+#include <sys/socket.h>
 #include "fail.h"
 
 /* "ADDR:PORT", "[IPv6]:PORT" or ":PORT" -> host and port; 1 or 0. */
@@ -18,6 +19,10 @@ enum pocketfed_status pf_listen_tcp(const char *host, uint16_t port, int *fd,
  * that answers is LOCKED. */
 enum pocketfed_status pf_listen_unix(const char *path, int *fd,
                                      struct pf_error *err);
+/* What an address is limited by: an IPv4 address as mapped into IPv6, of an
+ * IPv6 address the first 64 bits (one customer has all of the rest), zeros
+ * behind. 0 for what is neither. */
+int pf_peer_name(const struct sockaddr *a, uint8_t out[16]);
 /* 1 when the process at the other end of an accepted Unix socket has our user,
  * is root, or is in the group of the socket file `path`. */
 int pf_peer_may_administer(int fd, const char *path);

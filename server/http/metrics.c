@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "rates.h"
+
 #define PREFIX "pocketfed_"
 
 static const struct {
@@ -90,6 +92,24 @@ static void refusals(const struct pf_metrics *m, struct pf_buf *out)
                     (uint64_t)atomic_load(&m->refused[i]));
 }
 
+static void limited(const struct pf_limits *l, struct pf_buf *out)
+{
+    unsigned i;
+
+    head(out, PREFIX "limit_refusals_total",
+         "Requests refused and connections closed for a limit's sake",
+         "counter");
+    for (i = 0; i < PF_LIMIT_COUNT; i++)
+        pf_buf_addf(out,
+                    PREFIX "limit_refusals_total{limit=\"%s\"} %" PRIu64 "\n",
+                    pf_limit_names[i], (uint64_t)atomic_load(&l->refused[i]));
+    whole(out, PREFIX "limit_names_forgotten_total",
+          "Devices and addresses that were counted and made room for others",
+          "counter",
+          pf_rates_forgotten(l->devices) + pf_rates_forgotten(l->addresses) +
+              pf_rates_forgotten(l->failures));
+}
+
 static void resident(struct pf_buf *out)
 {
     unsigned long pages = 0, all;
@@ -104,6 +124,7 @@ static void resident(struct pf_buf *out)
 }
 
 enum pocketfed_status pf_metrics_write(const struct pf_metrics *m,
+                                       const struct pf_limits *limits,
                                        const struct pf_coordinator_stats *stats,
                                        unsigned active, struct pf_buf *out)
 {
@@ -122,6 +143,7 @@ enum pocketfed_status pf_metrics_write(const struct pf_metrics *m,
           "gauge", active);
     answers(m, out);
     refusals(m, out);
+    limited(limits, out);
     if (stats) {
 #define STAT_ROW(member, type, exposed, help)                                  \
     whole(out, PREFIX exposed, help, type, stats->member);

@@ -12,11 +12,20 @@
 #include "buf.h"
 #include "calls.h"
 #include "coordinator.h"
+#include "limits.h"
 #include "problem.h"
 
 /* X(NAME, "exposed name without prefix", "help") */
 #define PF_COUNTERS(X)                                                         \
     X(CONNECTIONS, "connections_total", "Client connections accepted")         \
+    X(BROKEN_HEADS, "broken_heads_total",                                      \
+      "Request heads that ended early or were no HTTP")                        \
+    X(ADMIN_FOREIGN_HOST, "admin_foreign_host_total",                          \
+      "Admin requests over TCP for a name that is not ours (DNS rebinding)")   \
+    X(ADMIN_CROSS_SITE, "admin_cross_site_total",                              \
+      "Admin requests over TCP that a web page caused")                        \
+    X(ADMIN_WRONG_TOKEN, "admin_wrong_token_total",                            \
+      "Admin requests over TCP without the token")                             \
     X(ENROLMENTS, "enrolments_total", "Devices enrolled for the first time")   \
     X(CHECKINS, "checkins_total", "Check-ins answered with work or a wait")    \
     X(ASSIGNMENTS, "assignments_total", "Check-ins answered with work")        \
@@ -54,6 +63,7 @@ void pf_count_answer(struct pf_metrics *m, enum pf_listener on, int status,
 
 /* Appends the whole page. */
 enum pocketfed_status pf_metrics_write(const struct pf_metrics *m,
+                                       const struct pf_limits *limits,
                                        const struct pf_coordinator_stats *stats,
                                        unsigned active, struct pf_buf *out);
 

@@ -89,6 +89,7 @@ enum pf_next pf_reply_problem(struct pf_exchange *ex,
 
     if (said.id == PF_PROBLEM_NONE)
         said.id = PF_PROBLEM_INTERNAL;
+    pf_limits_refused(ex, said.id);
     status = pf_problem_rows[said.id].status;
     if ((status == 503 || status == 429) && said.retry_after_ms <= 0)
         said.retry_after_ms = 2000;

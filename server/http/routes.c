@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "framing.h"
+#include "gate.h"
 #include "ingest.h"
+#include "quota.h"
 #include "text.h"
 
 /* clang-format off */
@@ -55,6 +58,7 @@ void pf_exchange_init(struct pf_exchange *ex, struct pf_edge *edge)
 void pf_exchange_free(struct pf_exchange *ex)
 {
     pf_ingest_free(ex);
+    pf_quota_free(ex);
     pf_reply_clear(ex);
     pf_buf_free(&ex->body);
     if (ex->made)
@@ -63,39 +67,6 @@ void pf_exchange_free(struct pf_exchange *ex)
     if (ex->counted)
         atomic_fetch_sub(&ex->edge->active, 1);
     ex->counted = 0;
-}
-
-/* What RFC 9112 leaves no doubt about, and what we refuse to guess at. 0 with
- * the refusal in the reply. */
-static int check_framing(struct pf_exchange *ex)
-{
-    const char *length = ex->header(ex, "Content-Length");
-    const char *expect = ex->header(ex, "Expect");
-
-    if (ex->n_transfer_encoding && ex->n_content_length) {
-        pf_reply_refuse(ex, PF_PROBLEM_BAD_REQUEST,
-                        "both Content-Length and Transfer-Encoding are given");
-    } else if (ex->n_content_length > 1) {
-        pf_reply_refuse(ex, PF_PROBLEM_BAD_REQUEST,
-                        "Content-Length is given more than once");
-    } else if (ex->repeated) {
-        pf_reply_refuse(ex, PF_PROBLEM_BAD_REQUEST,
-                        "%s is given more than once", ex->repeated);
-    } else if (ex->n_transfer_encoding) {
-        pf_reply_refuse(ex, PF_PROBLEM_LENGTH_REQUIRED,
-                        "send a Content-Length, not chunks");
-    } else if (length && !pf_parse_u64(length, strlen(length), 0, INT64_MAX,
-                                       &ex->content_length)) {
-        pf_reply_refuse(ex, PF_PROBLEM_BAD_REQUEST,
-                        "Content-Length is not a number of bytes");
-    } else if (expect && strcmp(expect, "100-continue") != 0) {
-        pf_reply_refuse(ex, PF_PROBLEM_EXPECTATION, "Expect: %.64s is unknown",
-                        expect);
-    } else {
-        return 1;
-    }
-    ex->reply.close = 1;
-    return 0;
 }
 
 /* Finds the call; 0 with the refusal in the reply. */
@@ -118,24 +89,6 @@ static int match(struct pf_exchange *ex)
     return 0;
 }
 
-static int check_length(struct pf_exchange *ex)
-{
-    if (ex->content_length > ex->call->max_body) {
-        pf_reply_refuse(ex, PF_PROBLEM_TOO_LARGE,
-                        "%" PRIu64 " bytes; at most %zu are taken here",
-                        ex->content_length, ex->call->max_body);
-        ex->reply.close = 1;
-        return 0;
-    }
-    if (ex->call->body != PF_BODY_NONE && ex->n_content_length == 0) {
-        pf_reply_refuse(ex, PF_PROBLEM_LENGTH_REQUIRED,
-                        "a Content-Length is missing");
-        ex->reply.close = 1;
-        return 0;
-    }
-    return 1;
-}
-
 static int find_task(struct pf_exchange *ex)
 {
     if (!ex->args.task[0])
@@ -148,7 +101,8 @@ static int find_task(struct pf_exchange *ex)
     return 0;
 }
 
-/* The key of the device that the signature names. 0: refused in the reply. */
+/* The device that the signature names, if it may ask now. 0: refused in the
+ * reply. */
 static int device_key(struct pf_exchange *ex, struct pf_key **key)
 {
     struct pf_edge *e = ex->edge;
@@ -164,6 +118,8 @@ static int device_key(struct pf_exchange *ex, struct pf_key **key)
                         "keyid is not a device's id");
         return 0;
     }
+    if (!pf_limits_signed(ex, id))
+        return 0;
     reader = pf_readers_take(e->readers, &err);
     if (!reader) {
         pf_reply_internal(ex, &err);
@@ -220,6 +176,7 @@ static int authenticate(struct pf_exchange *ex)
             pf_reply_refuse(ex, PF_PROBLEM_FORBIDDEN,
                             "only the daemon's user, its group and root may "
                             "administer it");
+        ex->proved = ex->peer_ok;
         return ex->peer_ok;
     }
     rq->method = ex->method;
@@ -237,6 +194,9 @@ static int authenticate(struct pf_exchange *ex)
         ok =
             pf_auth_check(a, &ex->signature, rq, key, ex->edge->now_ms(), &why);
         pf_key_free(key);
+        ex->proved = ok;
+        if (ok)
+            pf_limits_proved(ex, ex->device.id);
     }
     if (!ok)
         pf_reply_problem(ex, &why);
@@ -247,7 +207,8 @@ enum pf_next pf_exchange_begin(struct pf_exchange *ex)
 {
     const struct pf_handler *h;
 
-    if (!check_framing(ex) || !match(ex) || !check_length(ex))
+    if (!pf_framing_check(ex) || (ex->gate && !pf_gate_open(ex->gate, ex)) ||
+        !match(ex) || !pf_framing_length(ex))
         return PF_NEXT_REPLY;
     if (ex->listener == PF_LISTEN_CLIENT) {
         if (atomic_load(&ex->edge->draining)) {
@@ -257,6 +218,8 @@ enum pf_next pf_exchange_begin(struct pf_exchange *ex)
         }
         atomic_fetch_add(&ex->edge->active, 1);
         ex->counted = 1;
+        if (ex->call->auth != PF_AUTH_DEVICE && !pf_limits_unsigned(ex))
+            return PF_NEXT_REPLY;
     }
     /* An admin learns nothing about tasks before it is let in. */
     if (ex->call->auth == PF_AUTH_ADMIN && !authenticate(ex))

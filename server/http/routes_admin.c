@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "joinlink.h"
+#include "quota.h"
 #include "statement.h"
 
 #define DEFAULT_ROUNDS 100
@@ -148,6 +149,8 @@ enum pf_next pf_route_admin_task_create(struct pf_exchange *ex)
     struct pf_error err = {0};
     enum pocketfed_status st;
 
+    if (!pf_quota_task(ex))
+        return PF_NEXT_REPLY;
     st = pf_live_task_make(e->objects, e->record_key, pf_buf_str(&ex->body),
                            ex->body.len, &ex->made, &err);
     if (st == POCKETFED_IO || st == POCKETFED_NO_MEMORY ||
@@ -251,6 +254,8 @@ enum pf_next pf_route_admin_token_create(struct pf_exchange *ex)
     if (rq.has_ordinal && rq.uses != 1)
         return pf_reply_refuse(ex, PF_PROBLEM_BAD_REQUEST,
                                "a token with an ordinal has one use");
+    if (!pf_quota_token(ex))
+        return PF_NEXT_REPLY;
     reply.expires_ms = ex->edge->now_ms() + rq.expires_s * 1000;
     reply.uses = rq.uses;
     st = pf_token_make(token);

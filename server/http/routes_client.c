@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "joinlink.h"
+#include "quota.h"
 #include "statement.h"
 #include "text.h"
 
@@ -36,8 +37,10 @@ static enum pf_next enrolled(struct pf_exchange *ex)
     pf_key_public(e->record_key, raw); /* Ed25519: 32 bytes */
     memcpy(reply.record_key, raw, sizeof reply.record_key);
     reply.server_time_ms = e->now_ms();
-    if (!ex->job.u.enrol.again)
+    if (!ex->job.u.enrol.again) {
+        pf_quota_keep_device(ex);
         pf_count(e->metrics, PF_COUNT_ENROLMENTS, 1);
+    }
     return pf_reply_json(ex, ex->job.u.enrol.again ? 200 : 201,
                          pf_enrol_reply_fields, &reply, PF_SAY_ENROLMENT);
 }
@@ -101,6 +104,8 @@ enum pf_next pf_route_enrol(struct pf_exchange *ex)
     if (!pf_token_ok(rq.token))
         return pf_reply_refuse(ex, PF_PROBLEM_TOKEN_UNKNOWN,
                                "the token is mistyped: its checksum is wrong");
+    if (!pf_quota_device(ex, ex->job.u.enrol.device.id))
+        return PF_NEXT_REPLY;
     pf_token_hash(rq.token, ex->job.u.enrol.token_hash);
     ex->job.kind = PF_JOB_ENROL;
     ex->job.task = ex->task;

@@ -36,7 +36,7 @@ enum pf_next pf_route_metrics(struct pf_exchange *ex)
 
     pf_coordinator_stats(e->coordinator, &stats);
     pf_reply_clear(ex);
-    pf_metrics_write(e->metrics, &stats, atomic_load(&e->active),
+    pf_metrics_write(e->metrics, e->limits, &stats, atomic_load(&e->active),
                      &ex->reply.body);
     return pf_reply_body(ex, 200, "text/plain; version=0.0.4; charset=utf-8");
 }

@@ -163,6 +163,9 @@ pf_reader_devices(struct pf_store_reader *r, int64_t task, uint64_t first,
                   size_t max, const uint8_t *lowest, const uint8_t *highest,
                   void (*visit)(void *ctx, const struct pf_device_status *d),
                   void *ctx);
+/* Tokens with uses left that have not expired by the wall clock. */
+uint64_t pf_reader_n_tokens(struct pf_store_reader *r, int64_t task,
+                            int64_t now_ms);
 /* The committed acknowledgement of (task, round, device). */
 enum pocketfed_status pf_reader_ack(struct pf_store_reader *r, int64_t task,
                                     uint64_t round,

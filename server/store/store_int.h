@@ -59,6 +59,7 @@ extern const char *const pf_sql_texts[PF_SQL_COUNT];
 enum pf_read_sql {
     PF_READ_DEVICE,
     PF_READ_DEVICES,
+    PF_READ_TOKENS,
     PF_READ_ACK,
     PF_READ_ROUNDS,
     PF_READ_CLASSES,

@@ -38,7 +38,7 @@ void edge_start_with(struct edge *e, unsigned timeout_s, int tls)
     snprintf(c.ops_listen, sizeof c.ops_listen, "127.0.0.1:0");
     snprintf(c.admin_socket, sizeof c.admin_socket, "%s/admin.sock", e->dir);
     if (timeout_s)
-        c.timeout_s = timeout_s;
+        c.limits.timeout_s = timeout_s;
     c.threads = 1;
     c.fold_threads = 1;
     c.tls = tls;
@@ -141,7 +141,15 @@ static void open_exchange(struct edge *e, const struct edge_request *rq,
     ex->query = rq->query ? rq->query : "?";
     ex->header = header;
     ex->n_content_length = rq->body != NULL;
-    ex->peer_ok = !rq->stranger;
+    ex->gate = rq->gate;
+    ex->peer_ok = !rq->stranger && !rq->gate;
+    memcpy(ex->peer, rq->peer, sizeof ex->peer);
+    ex->has_peer = rq->peer[10] == 0xff;
+    if (e->peer) {
+        ex->has_peer = 1;
+        memcpy(ex->peer, (uint8_t[16]){[10] = 0xff, 0xff, 10, 0, 0, e->peer},
+               sizeof ex->peer);
+    }
     ex->wake = wake;
     ex->adapter = c;
 }

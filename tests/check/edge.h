@@ -8,6 +8,7 @@
 
 struct edge {
     char dir[256];
+    uint8_t peer; /* the shortcuts ask from 10.0.0.`peer`; 0: from nowhere */
     struct pf_daemon daemon;
 };
 
@@ -31,8 +32,10 @@ struct edge_request {
     const char *query; /* NULL: none */
     const void *body;  /* NULL: no Content-Length is sent */
     size_t len;
-    size_t piece; /* bytes a read; 0: all at once */
-    int stranger; /* admin: the peer may not */
+    size_t piece;         /* bytes a read; 0: all at once */
+    int stranger;         /* admin: the peer may not */
+    struct pf_gate *gate; /* admin over TCP; NULL: over the socket */
+    uint8_t peer[16];     /* the address it comes from; zeros: none */
     struct {
         const char *name;
         char value[1200];

@@ -263,7 +263,7 @@ static void doubtful_framing_is_refused_and_closed(void **state)
     world_checkin(&w, &w.a, &c, 0);
     pf_crafted_set(&c, "Content-Length", NULL);
     pf_crafted_set(&c, "Transfer-Encoding", "chunked");
-    assert_true(raw_refused(&c, chunks, 411, "length-required"));
+    assert_true(raw_refused(&c, chunks, 400, "bad-request"));
     pf_crafted_set(&c, "Content-Length", "15");
     assert_true(raw_refused(&c, chunks, 400, "bad-request"));
     pf_crafted_set(&c, "Transfer-Encoding", NULL);

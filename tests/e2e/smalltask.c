@@ -22,29 +22,64 @@
     "\"collect\":{\"min\":2,\"max\":2,\"max_s\":900},"                         \
     "\"poll_min_s\":0.05,\"poll_max_s\":0.1},\"stop\":{\"rounds\":2}}"
 
+void world_link(struct world *w, char out[512])
+{
+    struct pf_join_link link;
+
+    pf_test_link(&w->d, "m", -1, out);
+    assert_int_equal(pf_join_link_parse(out, &link, NULL), POCKETFED_OK);
+    if (link.n_pins > 0)
+        return;
+    assert_true(w->has_pin);
+    memcpy(link.pins[0], w->pin, sizeof link.pins[0]);
+    link.n_pins = 1;
+    assert_int_equal(pf_join_link_write(&link, out, 512), POCKETFED_OK);
+}
+
 static void enrol_next(struct world *w, struct pf_keyholder *k)
 {
     struct pf_server s;
     char link[512];
 
-    pf_test_link(&w->d, "m", -1, link);
+    world_link(w, link);
     pf_server_of(&s, link);
     pf_keyholder_make(k);
     pf_enrol_well(&s, k);
     pf_server_free(&s);
 }
 
+void world_prepare(struct world *w)
+{
+    memset(w, 0, sizeof *w);
+    pf_testdaemon_init(&w->d);
+    pf_isolate(w->d.dir);
+}
+
+void world_config(struct world *w, const char *ini)
+{
+    const char *path = pf_in_dir(&w->d, "daemon.ini");
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    assert_true(fputs(ini, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    setenv("POCKETFED_CONFIG", path, 1);
+}
+
 void world_start(struct world *w)
+{
+    world_prepare(w);
+    world_run(w);
+}
+
+void world_run(struct world *w)
 {
     const char *spec = pf_zoo_spec("logreg");
     struct pf_model *m = NULL;
 
-    memset(w, 0, sizeof *w);
-    pf_testdaemon_init(&w->d);
-    pf_isolate(w->d.dir);
     pf_testdaemon_start(&w->d);
     pf_testdaemon_task(&w->d, "m", TASK);
-    pf_test_link(&w->d, "m", -1, w->used);
+    world_link(w, w->used);
     pf_server_of(&w->server, w->used);
     pf_keyholder_make(&w->a);
     pf_enrol_well(&w->server, &w->a);

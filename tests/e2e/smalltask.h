@@ -13,10 +13,19 @@ struct world {
     struct pf_keyholder a, b, waiting, stranger;
     uint8_t layout[32];
     size_t n_params;
-    char used[512]; /* a's join link, spent */
+    char used[512];  /* a's join link, spent */
+    uint8_t pin[32]; /* of the server's key, when links carry none */
+    int has_pin;
 };
 
 void world_start(struct world *w);
+/* The same in two steps. In between the daemon's configuration can be written:
+ * INI text, which is read again on SIGHUP. */
+void world_prepare(struct world *w);
+void world_config(struct world *w, const char *ini);
+void world_run(struct world *w);
+/* A join link of task m, with a pin. */
+void world_link(struct world *w, char out[512]);
 void world_end(struct world *w); /* for teardowns */
 
 /* The state that only accepted things change. */

@@ -143,6 +143,98 @@ static void never_remakes_a_record_key_that_devices_know(void **state)
     assert_int_not_equal(access(path, F_OK), 0);
 }
 
+/* What the probe below answers. */
+static struct pf_fs pretended;
+
+static int pretend(const char *path, struct pf_fs *out)
+{
+    assert_string_equal(path, dir);
+    *out = pretended;
+    return 0;
+}
+
+static enum pocketfed_status open_on(uint64_t magic, const char *type,
+                                     struct pf_error *err)
+{
+    static const char *const hosts[] = {"localhost"};
+    struct pf_statedir_config c = {.path = dir,
+                                   .hosts = hosts,
+                                   .n_hosts = 1,
+                                   .certificate = "",
+                                   .private_key = "",
+                                   .now_s = NOW,
+                                   .probe = pretend};
+    struct pf_statedir s;
+    enum pocketfed_status st;
+
+    pretended.magic = magic;
+    snprintf(pretended.type, sizeof pretended.type, "%s", type);
+    memset(err, 0, sizeof *err);
+    st = pf_statedir_open(&c, &s, err);
+    if (st == POCKETFED_OK)
+        pf_statedir_close(&s);
+    return st;
+}
+
+static void refuses_state_on_a_network_file_system(void **state)
+{
+    static const struct {
+        uint64_t magic;
+        const char *type, *name;
+    } remote[] = {
+        {0x6969, "", "NFS"},
+        {0xff534d42, "", "CIFS"},
+        {0x517b, "", "SMB"},
+        {0xfe534d42, "", "SMB2"},
+        {0x01021997, "", "9p"},
+        {0x00c36400, "", "Ceph"},
+        {0x65735546, "fuse.sshfs", "fuse.sshfs"},
+        {0x65735546, "fuse.s3fs", "fuse.s3fs"},
+    };
+    struct pf_error err;
+    char path[300];
+    size_t i;
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/lock", dir);
+    for (i = 0; i < sizeof remote / sizeof *remote; i++) {
+        assert_int_equal(open_on(remote[i].magic, remote[i].type, &err),
+                         POCKETFED_CONFIG);
+        assert_non_null(strstr(err.text, remote[i].name));
+        assert_non_null(strstr(err.text, dir));
+        assert_non_null(strstr(err.hint, "--state"));
+        assert_int_not_equal(access(path, F_OK), 0); /* nothing is in it */
+    }
+}
+
+static void takes_state_on_local_file_systems(void **state)
+{
+    static const struct {
+        uint64_t magic;
+        const char *type;
+    } local[] = {
+        {0xef53, ""},
+        {0x58465342, ""},
+        {0x01021994, ""},
+        {0x9123683e, ""},
+        {0x65735546, "fuseblk"},
+        {0x65735546, "virtiofs"},
+        {0x65735546, "fuse.fuse-overlayfs"},
+    };
+    struct pf_error err;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof local / sizeof *local; i++)
+        assert_int_equal(open_on(local[i].magic, local[i].type, &err),
+                         POCKETFED_OK);
+    /* The kernel's own word for where tests run. */
+    assert_int_equal(pf_netfs_refuse(dir, NULL, &err), POCKETFED_OK);
+    assert_int_equal(pf_netfs_refuse("/nonexistent/x", NULL, &err),
+                     POCKETFED_IO);
+    assert_non_null(strstr(err.text, "/nonexistent/x"));
+}
+
 static void says_where_it_listens_while_it_runs(void **state)
 {
     struct pf_statedir s;
@@ -152,7 +244,7 @@ static void says_where_it_listens_while_it_runs(void **state)
 
     (void)state;
     assert_int_equal(open_at(&s, NOW, &err), POCKETFED_OK);
-    assert_int_equal(pf_statedir_announce(&s, "a:1", "b:2", "/c d", &err),
+    assert_int_equal(pf_statedir_announce(&s, "a:1", "b:2", "/c d", "", &err),
                      POCKETFED_OK);
     snprintf(path, sizeof path, "%s/run.json", dir);
     pf_buf_init(&text, 4096);
@@ -280,6 +372,8 @@ int main(void)
         TEST(renews_a_certificate_with_the_same_key),
         TEST(names_the_daemon_that_has_the_directory),
         TEST(never_remakes_a_record_key_that_devices_know),
+        TEST(refuses_state_on_a_network_file_system),
+        TEST(takes_state_on_local_file_systems),
         TEST(says_where_it_listens_while_it_runs),
         TEST(refuses_a_certificate_of_another_key),
         TEST(reads_addresses),

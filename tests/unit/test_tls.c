@@ -147,6 +147,39 @@ static void refuses_what_is_old(void **state)
     }
 }
 
+/* Our own certificate is renewed by a reload; the key stays, or it stays out:
+ * links that were given out pin it. */
+static void a_reload_keeps_the_key_that_links_pin(void **state)
+{
+    struct edge *e = *state;
+    struct pf_config same = e->daemon.config;
+    struct visit v = {.priorities = "NORMAL"};
+    struct pf_key *other = NULL;
+    struct pf_error err = {0};
+    char path[300];
+
+    assert_int_equal(pf_daemon_reload(&e->daemon, &same, &err), POCKETFED_OK);
+    assert_true(visit(e, &v));
+    assert_memory_equal(v.spki, e->daemon.edge.pin, 32);
+    snprintf(path, sizeof path, "%s/keys/tls.crt", e->dir);
+    assert_int_equal(unlink(path), 0);
+    snprintf(path, sizeof path, "%s/keys/tls.key", e->dir);
+    assert_int_equal(pf_key_generate(PF_KEY_P256, &other), POCKETFED_OK);
+    assert_int_equal(pf_key_save(other, path, NULL), POCKETFED_OK);
+    assert_int_equal(pf_daemon_reload(&e->daemon, &same, &err),
+                     POCKETFED_CONFIG);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(pf_daemon_reload(&e->daemon, &same, &err),
+                     POCKETFED_NOT_FOUND);
+    assert_non_null(strstr(err.text, path));
+    gnutls_free(v.ticket.data);
+    v.ticket.data = NULL;
+    assert_true(visit(e, &v));
+    assert_memory_equal(v.spki, e->daemon.edge.pin, 32);
+    gnutls_free(v.ticket.data);
+    pf_key_free(other);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, edge_tear_down)
 
 int main(void)
@@ -155,6 +188,7 @@ int main(void)
         TEST(answers_under_the_key_that_links_pin),
         TEST(resumes_sessions_by_ticket),
         TEST(refuses_what_is_old),
+        TEST(a_reload_keeps_the_key_that_links_pin),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
