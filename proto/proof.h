@@ -39,7 +39,8 @@ enum pf_proof_fault {
     PF_FAULT_NONE,
     PF_FAULT_WRONG,     /* it does not prove what it should */
     PF_FAULT_REWRITTEN, /* the log does not begin with what was known of it */
-    PF_FAULT_EQUIVOCAL, /* two records for one round */
+    PF_FAULT_EQUIVOCAL, /* two records for one round or place, two logs of one
+                           size */
 };
 
 /* Record, head and their signatures alone: what can be checked without knowing
@@ -56,6 +57,12 @@ pf_proof_check(const struct pf_proof *proof, const struct pf_ack *ack,
                const struct pf_record_keys *keys,
                const struct pf_history *before, struct pf_history *after,
                enum pf_proof_fault *fault, struct pf_error *err);
+
+/* A line of text that keeps a proof, {"proof":"..."} with its exact JSON, and
+ * maybe other members: MALFORMED when it is none. `name` is the member's. */
+enum pocketfed_status pf_proof_line_read(const char *line, size_t len,
+                                         const char *name,
+                                         struct pf_proof *out);
 
 /* A rotation's statement by the key that it replaces: OK with *out, PROOF or
  * MALFORMED. */

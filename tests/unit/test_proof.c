@@ -270,6 +270,24 @@ static void a_log_that_became_shorter_is_noticed(void **state)
     assert_non_null(strstr(err.text, "shorter"));
 }
 
+static void two_logs_of_one_size_are_equivocation(void **state)
+{
+    struct pf_ack ack = ack_of(2, 3);
+
+    (void)state;
+    know_round_3();
+    l.round[0].record.saturated ^= 1;
+    fakelog_resign(&l, 0);
+    l.n = 3;
+    assert_true(fakelog_prove(&l, &ack, 3, &proof));
+    l.n = 6;
+    l.round[0].record.saturated ^= 1;
+    fakelog_resign(&l, 0);
+    assert_int_equal(check(&ack), POCKETFED_PROOF);
+    assert_int_equal(fault, PF_FAULT_EQUIVOCAL);
+    assert_non_null(strstr(err.text, "two different logs"));
+}
+
 static void growth_from_another_size_is_none(void **state)
 {
     struct pf_ack ack = ack_of(2, 5);
@@ -297,7 +315,8 @@ static void the_next_record_names_the_one_before(void **state)
     l.round[3].record.previous[0] ^= 1;
     fakelog_resign(&l, 3);
     assert_int_equal(check(&ack), POCKETFED_PROOF);
-    assert_non_null(strstr(err.text, "does not name"));
+    assert_int_equal(fault, PF_FAULT_EQUIVOCAL);
+    assert_non_null(strstr(err.text, "equivocation"));
     assert_true(fakelog_prove(&l, &ack, 3, &proof));
     assert_int_equal(check(&ack), 0);
 }
@@ -370,6 +389,7 @@ int main(void)
         TEST(two_records_for_one_round_are_equivocation),
         TEST(a_history_that_was_rewritten_is_noticed),
         TEST(a_log_that_became_shorter_is_noticed),
+        TEST(two_logs_of_one_size_are_equivocation),
         TEST(growth_from_another_size_is_none),
         TEST(the_next_record_names_the_one_before),
         TEST(a_new_key_follows_only_from_the_pinned_one),
