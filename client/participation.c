@@ -263,7 +263,7 @@ enum pf_want pf_participation_next(struct pf_participation *p,
         return ask_with_body(p, PF_CALL_CHECKIN, request);
     case PF_PHASE_PROOF:
         ask(p, PF_CALL_PROOF, PF_MAX_CONTROL_BODY, request);
-        request->args.round = p->receipt.round;
+        request->args.round = p->receipt.counted;
         pf_part_proof_query(p, request->query, sizeof request->query);
         return PF_WANT_REQUEST;
     case PF_PHASE_KEY:

@@ -103,7 +103,7 @@ int pf_part_wants_proof(const struct pf_participation *p)
     if (!p->has_receipt)
         return 0;
     if (w->kind == PF_CHECKIN_TRAIN)
-        return w->round > p->receipt.round;
+        return w->round > p->receipt.counted;
     return w->reason != PF_WAIT_CONTRIBUTED && w->reason != PF_WAIT_PUBLISHING;
 }
 
@@ -164,7 +164,7 @@ static void keep_evidence(struct pf_participation *p,
     pf_buf_addf(&line,
                 "{\"kind\":\"%s\",\"round\":\"%" PRIu64
                 "\",\"records\":[\"%s\",\"%s\"]",
-                kind, p->receipt.round, a, b);
+                kind, p->receipt.counted, a, b);
     key_len = line.len;
     pf_json_encode(pf_proof_fields, before, &text);
     pf_buf_adds(&line, ",\"before\":");
@@ -252,13 +252,18 @@ enum pocketfed_status pf_part_check_base(struct pf_participation *p)
 
     if (!known)
         return POCKETFED_OK;
-    if (p->work.round <= known->round)
+    /* Of the same round it may be where rounds are asynchronous: what was
+     * assigned then may still be trained for. */
+    if (p->work.round < known->round)
         return pf_fail(&p->why, POCKETFED_PROOF,
                        "the assignment is for round %" PRIu64
                        ", but the record of round %" PRIu64 " is known",
                        p->work.round, known->round);
+    /* And an assignment of the next round, given before this one's model was
+     * ready, starts from the model before. */
     if (p->work.round == known->round + 1 &&
-        memcmp(p->work.base, known->model, 32) != 0)
+        memcmp(p->work.base, known->model, 32) != 0 &&
+        memcmp(p->work.base, known->base, 32) != 0)
         return pf_fail(&p->why, POCKETFED_PROOF,
                        "the assignment of round %" PRIu64
                        " does not start from the model that the record of "

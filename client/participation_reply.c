@@ -206,6 +206,8 @@ static enum pocketfed_status on_ack(struct pf_participation *p,
         differs = "device";
     else if (ack.round != p->work.round)
         differs = "round";
+    else if (ack.counted < ack.round)
+        differs = "round to count in";
     else if (memcmp(ack.base, p->work.base, 32) != 0)
         differs = "base model";
     else if (memcmp(ack.plan, p->work.plan, 32) != 0)

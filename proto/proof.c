@@ -114,27 +114,29 @@ static enum pocketfed_status check_leaf(const struct pf_proof *p,
     struct pf_leaf leaf;
 
     if (pf_leaf_read(p->leaf.data, p->leaf.len, &leaf))
-        return wrong(err, ack->round, "its leaf is none");
-    pf_pseudonym(ack->device, ack->task, ack->round, name);
-    if (leaf.round != ack->round || memcmp(leaf.pseudonym, name, 32) != 0)
-        return wrong(err, ack->round, "the leaf is of another device or round");
+        return wrong(err, ack->counted, "its leaf is none");
+    pf_pseudonym(ack->device, ack->task, ack->counted, name);
+    if (leaf.round != ack->counted || memcmp(leaf.pseudonym, name, 32) != 0)
+        return wrong(err, ack->counted,
+                     "the leaf is of another device or round");
     if (memcmp(leaf.digest, ack->digest, 32) != 0)
-        return wrong(err, ack->round, "the leaf is of another update");
+        return wrong(err, ack->counted, "the leaf is of another update");
     if (leaf.weight != ack->weight || leaf.weight > r->weight)
-        return wrong(err, ack->round,
+        return wrong(err, ack->counted,
                      "the leaf has another weight than was acknowledged");
     if (leaf.status != (abandoned ? PF_LEAF_ABANDONED : PF_LEAF_COUNTED))
-        return wrong(err, ack->round,
+        return wrong(err, ack->counted,
                      "leaf and record disagree on whether it counted");
     if (memcmp(r->plan, ack->plan, 32) != 0)
-        return wrong(err, ack->round, "the record is of another plan");
+        return wrong(err, ack->counted, "the record is of another plan");
     if (leaf.staleness == 0 && memcmp(r->base, ack->base, 32) != 0)
-        return wrong(err, ack->round, "the record has another base model");
+        return wrong(err, ack->counted, "the record has another base model");
     pf_merkle_leaf(p->leaf.data, p->leaf.len, hash);
     if (pf_path_read(p->path, p->n_path, PF_MERKLE_PATH, path) ||
         pf_merkle_check_path(hash, p->index, r->updates,
                              (const uint8_t(*)[32])path, p->n_path, r->root))
-        return wrong(err, ack->round, "the update is not in the record's tree");
+        return wrong(err, ack->counted,
+                     "the update is not in the record's tree");
     return POCKETFED_OK;
 }
 
@@ -235,8 +237,9 @@ pf_proof_check(const struct pf_proof *proof, const struct pf_ack *ack,
     if (st != POCKETFED_OK)
         return st;
     if (strcmp(now.record.task, ack->task) != 0 ||
-        now.record.round != ack->round)
-        return wrong(err, ack->round, "the record is of another round or task");
+        now.record.round != ack->counted)
+        return wrong(err, ack->counted,
+                     "the record is of another round or task");
     if (before->known) /* first: a second record is worse than a wrong leaf */
         st = check_history(before, &now, fault, err);
     if (st != POCKETFED_OK)

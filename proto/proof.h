@@ -49,7 +49,8 @@ enum pocketfed_status pf_proof_read(const struct pf_proof *proof,
                                     const struct pf_record_keys *keys,
                                     struct pf_history *out,
                                     struct pf_error *err);
-/* Does `proof` prove the acknowledged update, going on from `before`? OK with
+/* Does `proof` prove the acknowledged update in the round that it counts in,
+ * going on from `before`? OK with
  * *after filled (it may be `before`); else PROOF (MALFORMED, UNSUPPORTED when
  * it cannot be read) with *fault, and *after as it was. */
 enum pocketfed_status

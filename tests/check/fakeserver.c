@@ -216,7 +216,7 @@ static void take_update(struct pf_fake *f, const struct pf_call_args *args,
     memset(&a, 0, sizeof a);
     snprintf(a.task, sizeof a.task, "%s", u.task);
     memcpy(a.device, f->device, sizeof a.device);
-    a.round = args->round;
+    a.round = a.counted = args->round;
     memcpy(a.base, u.base, 32);
     memcpy(a.plan, u.plan, 32);
     pf_sha256(body, len, a.digest);
@@ -238,7 +238,7 @@ static void prove(struct pf_fake *f, uint64_t round, struct pf_fake_reply *r)
     memcpy(f->proof_query, f->query, sizeof f->proof_query);
     r->status = 404;
     for (i = 0; f->log && i < f->n_acks; i++) {
-        if (f->acks[i].round != round ||
+        if (f->acks[i].counted != round ||
             !fakelog_prove(f->log, &f->acks[i],
                            since ? strtoull(since + 6, NULL, 10) : 0, &proof))
             continue;

@@ -16,8 +16,11 @@ static struct pf_error err;
 
 static struct pf_ack ack_of(int device, uint64_t round)
 {
-    struct pf_ack a = {
-        .task = "mnist", .round = round, .weight = 100, .examples = 100};
+    struct pf_ack a = {.task = "mnist",
+                       .round = round,
+                       .counted = round,
+                       .weight = 100,
+                       .examples = 100};
 
     memset(a.device, device, sizeof a.device);
     memset(a.base, (int)round - 1, 32); /* the model of the round before */
@@ -157,7 +160,7 @@ static void a_byte_changed_in_the_acknowledgement_is_noticed(void **state)
     (void)state;
     assert_true(fakelog_prove(&l, &ack, 0, &proof));
     EACH_BYTE_OF(ack.device, check(&ack));
-    EACH_BYTE_OF(ack.round, check(&ack));
+    EACH_BYTE_OF(ack.counted, check(&ack));
     EACH_BYTE_OF(ack.base, check(&ack));
     EACH_BYTE_OF(ack.plan, check(&ack));
     EACH_BYTE_OF(ack.digest, check(&ack));

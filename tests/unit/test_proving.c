@@ -336,8 +336,7 @@ the_next_round_starts_from_the_model_of_the_last_record(void **state)
 
     contribute(w);
     end_round(w);
-    memset(l.round[0].record.model, 0xee, 32);
-    fakelog_resign(&l, 0);
+    memset(w->fake.work.base, 0xee, 32);
     pf_participation_reset(w->side.p);
     world_refuses(w, POCKETFED_PROOF, "does not start from the model");
 }
@@ -351,7 +350,7 @@ an_older_round_is_not_trained_for_once_its_record_is_known(void **state)
     end_round(w);
     contribute(w);
     w->side.member.last_round = 0; /* so that only the record says it */
-    w->fake.work.round = 3;
+    w->fake.work.round = 2;
     pf_participation_reset(w->side.p);
     world_refuses(w, POCKETFED_PROOF, "record of round 3 is known");
 }
