@@ -165,6 +165,11 @@ static enum pocketfed_status proof(struct look *l, const char *text, size_t len,
               number);
         return POCKETFED_OK;
     }
+    if (!h->known && l->proof->since != 0)
+        fault(l,
+              "proofs.jsonl, line %zu: it goes on from a log of %" PRIu64
+              " records, of which no proof is kept",
+              number, l->proof->since);
     if (pf_proof_check(l->proof, &of->ack, &l->keys, h, h, &kind, &err)) {
         fault(l, "proofs.jsonl, line %zu: %s", number, err.text);
         l->v->evidence += kind == PF_FAULT_EQUIVOCAL;

@@ -11,7 +11,7 @@ pf_test(unit_request LABEL unit SOURCES unit/test_request.c
   ROOMS ${PF_CLIENT_ROOMS})
 pf_test(unit_storage LABEL unit SOURCES unit/test_storage.c check/tmpdir.c
   ROOMS ${PF_CLIENT_ROOMS})
-foreach(module join join_refused client leave)
+foreach(module join join_refused client leave verify)
   pf_test(unit_${module} LABEL unit
     SOURCES unit/test_${module}.c check/appside.c check/fakeserver.c check/fakelog.c
             check/guard.c check/tmpdir.c
