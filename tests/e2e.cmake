@@ -21,6 +21,8 @@ endforeach()
 pf_e2e(e2e_interruptions e2e/interruptions.c e2e/smalltask.c check/rawhttp.c
   check/crafted.c)
 pf_e2e(e2e_devices e2e/devices.c e2e/words.c)
+pf_e2e(e2e_proofs e2e/proofs.c)
+target_link_libraries(e2e_proofs PRIVATE PkgConfig::SQLITE3) # to tamper with
 pf_e2e(e2e_cli e2e/cli.c e2e/words.c)
 pf_e2e(e2e_cli_use e2e/cli_use.c e2e/words.c)
 
