@@ -179,56 +179,6 @@ static enum pocketfed_status client_example(void *ctx, size_t i, float *x,
                           label);
 }
 
-static enum pocketfed_status object_get(void *ctx, const uint8_t digest[32],
-                                        struct pf_buf *out)
-{
-    struct pocketfed_client *c = ctx;
-
-    return pf_storage_object_get(&c->storage, digest, out);
-}
-
-static enum pocketfed_status object_put(void *ctx, const uint8_t digest[32],
-                                        const void *p, size_t len)
-{
-    struct pocketfed_client *c = ctx;
-    struct pf_error err;
-    enum pocketfed_status st;
-
-    st = pf_storage_object_put(&c->storage, &c->counters, digest, p, len, &err);
-    if (st)
-        pf_log(&c->log, PF_LOG_WARN, "model not kept why=\"%s\"", err.text);
-    return st;
-}
-
-static enum pocketfed_status save(void *ctx, const char *name, const void *p,
-                                  size_t len)
-{
-    struct pocketfed_client *c = ctx;
-    struct pf_error err;
-    enum pocketfed_status st;
-
-    st = pf_storage_save(&c->storage, name, p, len, &err);
-    if (st)
-        pf_log(&c->log, PF_LOG_WARN, "not saved name=%s why=\"%s\"", name,
-               err.text);
-    return st;
-}
-
-static enum pocketfed_status load(void *ctx, const char *name,
-                                  struct pf_buf *out)
-{
-    struct pocketfed_client *c = ctx;
-
-    return pf_storage_load(&c->storage, name, out, NULL);
-}
-
-static void forget(void *ctx, const char *name)
-{
-    struct pocketfed_client *c = ctx;
-
-    pf_storage_remove(&c->storage, name);
-}
-
 /* The peer as the membership says; 0 when the file speaks nonsense. */
 static int home_peer(struct pocketfed_client *c)
 {
@@ -241,27 +191,23 @@ static int home_peer(struct pocketfed_client *c)
     c->peer.port = (uint16_t)c->home.port;
     c->peer.pins = (const uint8_t(*)[32])c->pins;
     c->peer.n_pins = c->home.n_pins;
-    pf_key_fingerprint(c->record_key, c->peer.record_key);
     return 1;
+}
+
+void pf_client_use_key(struct pocketfed_client *c)
+{
+    pf_key_fingerprint(pf_keyring_now(&c->keyring), c->peer.record_key);
+    c->member.record_key = pf_keyring_now(&c->keyring);
+    c->member.keys = pf_keyring_keys(&c->keyring);
 }
 
 enum pocketfed_status pf_client_set_home(struct pocketfed_client *c)
 {
-    const struct pf_participation_io io = {
-        .ctx = c,
-        .object_get = object_get,
-        .object_put = object_put,
-        .save = save,
-        .load = load,
-        .remove = forget,
-        .threads = &c->threads,
-    };
+    struct pf_participation_io io;
     enum pocketfed_status st;
 
-    pf_key_free(c->record_key);
-    c->record_key = NULL;
-    st = pf_key_from_public(PF_KEY_ED25519, c->home.record_key,
-                            sizeof c->home.record_key, &c->record_key);
+    pf_keyring_free(&c->keyring);
+    st = pf_keyring_load(&c->keyring, &c->storage, c->home.record_key, NULL);
     if (st == POCKETFED_OK && !home_peer(c))
         st = POCKETFED_MALFORMED;
     if (st)
@@ -270,11 +216,12 @@ enum pocketfed_status pf_client_set_home(struct pocketfed_client *c)
     memcpy(c->member.task, c->home.task, sizeof c->member.task);
     memcpy(c->member.device, c->home.device, sizeof c->member.device);
     c->member.ordinal = c->home.ordinal;
-    c->member.record_key = c->record_key;
+    pf_client_use_key(c);
     c->member.last_round = c->counters.last_round;
     c->examples = (struct pf_examples){.ctx = c, .get = client_example};
     pf_participation_free(c->part);
     c->part = NULL;
+    pf_client_io(c, &io);
     st = pf_participation_create(&c->member, &c->examples, &io, &c->part);
     if (st)
         return pf_fail(&c->error, st, "no memory for a participation");
@@ -395,11 +342,24 @@ void pf_client_forget_link(struct pocketfed_client *c)
     c->joining = 0;
 }
 
+/* A link of before or after the record key was replaced. */
+static int is_our_key(const struct pocketfed_client *c, const uint8_t id[32])
+{
+    uint8_t print[32];
+    size_t i;
+
+    for (i = 0; i < c->keyring.n; i++) {
+        pf_key_fingerprint(c->keyring.key[i], print);
+        if (memcmp(print, id, sizeof print) == 0)
+            return 1;
+    }
+    return 0;
+}
+
 enum pocketfed_status pocketfed_client_join(struct pocketfed_client *c,
                                             const char *text)
 {
     struct pf_join_link link;
-    uint8_t id[32];
     enum pocketfed_status st;
 
     if (!c || !text)
@@ -414,9 +374,7 @@ enum pocketfed_status pocketfed_client_join(struct pocketfed_client *c,
         goto out;
     }
     if (c->joined) {
-        pf_key_fingerprint(c->record_key, id);
-        if (strcmp(link.task, c->home.task) == 0 &&
-            memcmp(link.id, id, sizeof id) == 0)
+        if (strcmp(link.task, c->home.task) == 0 && is_our_key(c, link.id))
             st = POCKETFED_OK;
         else
             st = pf_fail(&c->error, POCKETFED_EXISTS,
@@ -441,6 +399,8 @@ enum pocketfed_status pocketfed_client_join(struct pocketfed_client *c,
                              &c->error);
     if (st)
         goto out;
+    pf_keyring_free(&c->keyring);
+    c->asks_key = 0;
     c->link = link;
     c->joining = 1;
     c->stopped = POCKETFED_OK; /* a new link is a new chance */
@@ -476,7 +436,7 @@ void pocketfed_client_close(struct pocketfed_client *c)
     if (c->transport.destroy)
         c->transport.destroy(c->transport.ctx);
     pf_participation_free(c->part);
-    pf_key_free(c->record_key);
+    pf_keyring_free(&c->keyring);
     pf_key_free(c->key);
     pf_built_request_free(&c->built);
     pf_client_wipe(c->enrol_body.data, c->enrol_body.len);

@@ -5,6 +5,7 @@
 #define PF_CLIENT_CORE_H
 
 #include <pocketfed/client.h>
+#include "keyring.h"
 #include "log.h"
 #include "participation.h"
 #include "request.h"
@@ -34,7 +35,7 @@ struct pocketfed_client {
     int joining, joined, leaving;
     struct pf_join_link link;  /* while joining */
     struct pf_membership home; /* once joined */
-    struct pf_key *record_key;
+    struct pf_keyring keyring; /* the pinned record key and what replaced it */
     uint8_t pins[PF_JOIN_MAX_PINS][32];
     struct pf_peer peer;
     struct pf_member member;
@@ -46,6 +47,7 @@ struct pocketfed_client {
     struct pf_built_request built;
     struct pf_buf enrol_body;
     int in_flight;
+    int asks_key;      /* joining: what replaced the key of the join link? */
     int64_t offset_ms; /* server's clock minus ours; for signing only */
 
     /* Pace. */
@@ -75,12 +77,16 @@ struct pocketfed_client {
 
 /* client_threads.c: c->threads, from c->env */
 void pf_client_threads(struct pocketfed_client *c);
+/* client_io.c: where a participation keeps what a kill must not lose. */
+void pf_client_io(struct pocketfed_client *c, struct pf_participation_io *out);
 /* client.c */
 int64_t pf_client_now(const struct pocketfed_client *c);
 /* Identity, for the first join; kept on disk before it is used. */
 enum pocketfed_status pf_client_make_key(struct pocketfed_client *c);
 /* c->home is set: everything that follows from it. */
 enum pocketfed_status pf_client_set_home(struct pocketfed_client *c);
+/* c->keyring has changed: whom requests and statements are for and from. */
+void pf_client_use_key(struct pocketfed_client *c);
 void pf_client_forget_link(struct pocketfed_client *c);
 void pf_client_wipe(void *p, size_t n);
 
@@ -100,6 +106,12 @@ enum pocketfed_status pf_client_enrolled(struct pocketfed_client *c,
                                          const struct pf_want_reply *reply);
 /* The server that the join link names. */
 void pf_client_link_peer(struct pocketfed_client *c);
+/* Outside a participation: asks what replaced the record key of c->peer, and
+ * takes the answer: c->keyring has followed, or c->error stops, as it is set.
+ */
+enum pocketfed_status pf_client_ask_for_key(struct pocketfed_client *c);
+enum pocketfed_status pf_client_told_key(struct pocketfed_client *c,
+                                         const struct pf_want_reply *reply);
 
 /* client_leave.c */
 /* Whether the folder was being left when it was last closed: c->leaving. */

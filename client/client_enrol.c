@@ -21,7 +21,21 @@ void pf_client_link_peer(struct pocketfed_client *c)
         .pins = (const uint8_t(*)[32])c->link.pins,
         .n_pins = c->link.n_pins,
     };
-    memcpy(c->peer.record_key, c->link.id, sizeof c->peer.record_key);
+    if (c->keyring.n > 0) /* the link's key was replaced */
+        pf_key_fingerprint(pf_keyring_now(&c->keyring), c->peer.record_key);
+    else
+        memcpy(c->peer.record_key, c->link.id, sizeof c->peer.record_key);
+}
+
+enum pocketfed_status pf_client_ask_for_key(struct pocketfed_client *c)
+{
+    struct pf_want_request want;
+
+    memset(&want, 0, sizeof want);
+    want.call = PF_CALL_KEY;
+    memcpy(want.args.digest, c->peer.record_key, 32);
+    want.max_reply = PF_MAX_CONTROL_BODY;
+    return pf_client_send(c, &want);
 }
 
 enum pocketfed_status pf_client_enrol(struct pocketfed_client *c)
@@ -45,12 +59,14 @@ enum pocketfed_status pf_client_enrol(struct pocketfed_client *c)
         return pf_fail(&c->error, st, "no memory for the enrolment");
 
     pf_client_link_peer(c);
+    if (c->asks_key)
+        return pf_client_ask_for_key(c);
     memset(&want, 0, sizeof want);
+    want.max_reply = PF_MAX_CONTROL_BODY;
     want.call = PF_CALL_ENROL;
     memcpy(want.args.task, c->link.task, sizeof want.args.task);
     want.body = c->enrol_body.data;
     want.body_len = c->enrol_body.len;
-    want.max_reply = PF_MAX_CONTROL_BODY;
     pf_sha256(want.body, want.body_len, want.digest);
     return pf_client_send(c, &want);
 }
@@ -71,9 +87,9 @@ static enum pocketfed_status prove(struct pocketfed_client *c,
         return pf_fail(&c->error, POCKETFED_PROOF,
                        "the server's record key is no key");
     pf_key_fingerprint(key, id);
-    if (memcmp(id, c->link.id, sizeof id) != 0) {
+    if (memcmp(id, c->peer.record_key, sizeof id) != 0) {
         pf_hex(id, 32, is);
-        pf_hex(c->link.id, 32, want);
+        pf_hex(c->peer.record_key, 32, want);
         st = pf_fail(&c->error, POCKETFED_PROOF,
                      "the server's record key is %.16s..., the join link "
                      "names %.16s...",
@@ -101,6 +117,7 @@ static enum pocketfed_status settle(struct pocketfed_client *c,
                                     const struct pf_enrol_reply *said)
 {
     struct pf_membership *h = &c->home;
+    uint8_t pinned[PF_PUBLIC_MAX];
     enum pocketfed_status st;
     int64_t off;
 
@@ -111,9 +128,15 @@ static enum pocketfed_status settle(struct pocketfed_client *c,
         pf_hex(c->link.pins[h->n_pins], 32, h->pins[h->n_pins]);
     memcpy(h->task, said->task, sizeof h->task);
     memcpy(h->record_key, said->record_key, sizeof h->record_key);
+    if (c->keyring.n > 0) { /* trust begins with the link's */
+        pf_key_public(c->keyring.key[0], pinned);
+        memcpy(h->record_key, pinned, sizeof h->record_key);
+    }
     memcpy(h->device, said->device, sizeof h->device);
     h->ordinal = said->ordinal;
-    st = pf_storage_set_membership(&c->storage, h, &c->error);
+    st = pf_storage_set_aside(&c->storage, &c->error);
+    if (st == POCKETFED_OK)
+        st = pf_storage_set_membership(&c->storage, h, &c->error);
     if (st == POCKETFED_OK)
         st = pf_client_set_home(c);
     if (st)
@@ -159,6 +182,11 @@ static enum pocketfed_status refused(struct pocketfed_client *c,
         break;
     case PF_DO_DROP:
     case PF_DO_STOP:
+        if (problem.id == PF_PROBLEM_RECORD_KEY &&
+            c->keyring.n < PF_KEYRING_MAX) {
+            c->asks_key = 1;
+            return POCKETFED_OK;
+        }
         advise(problem.id, &c->error);
         return pf_client_stop(c, c->error.status);
     case PF_DO_RETRY:
@@ -168,12 +196,68 @@ static enum pocketfed_status refused(struct pocketfed_client *c,
     return POCKETFED_OK;
 }
 
+/* The key of the link's fingerprint says which one replaced it. The first such
+ * statement also tells that key itself. */
+static enum pocketfed_status follow_key(struct pocketfed_client *c,
+                                        const struct pf_want_reply *r)
+{
+    uint8_t sig[PF_SIGNATURE_LEN], print[32];
+    struct pf_rotation rotation;
+    enum pocketfed_status st;
+
+    memset(&rotation, 0, sizeof rotation);
+    st = pf_json_decode(pf_rotation_fields, PF_JSON_IGNORE,
+                        (const char *)r->body, r->body_len, &rotation, NULL);
+    pf_sha256(rotation.old_key, sizeof rotation.old_key, print);
+    if (st || memcmp(print, c->peer.record_key, sizeof print) != 0 ||
+        pf_statement_parse(r->statement, sig))
+        return POCKETFED_PROOF;
+    if (c->keyring.n == 0) {
+        st = pf_keyring_load(&c->keyring, &c->storage, rotation.old_key, NULL);
+        if (c->keyring.n > 1) /* kept by a run that did not come to its end */
+            return st;
+    }
+    if (st == POCKETFED_OK)
+        st = pf_rotation_check(pf_keyring_now(&c->keyring), r->body,
+                               r->body_len, sig, &rotation, NULL);
+    if (st == POCKETFED_OK)
+        st = pf_keyring_follow(&c->keyring, &c->storage, &rotation, r->body,
+                               r->body_len, r->statement, NULL);
+    if (st == POCKETFED_OK && c->joined)
+        pf_client_use_key(c);
+    return st;
+}
+
+/* c->error says what was refused for the key. */
+enum pocketfed_status pf_client_told_key(struct pocketfed_client *c,
+                                         const struct pf_want_reply *r)
+{
+    struct pf_problem problem;
+    struct pf_error why;
+
+    if (r->status >= 200 && r->status <= 299 &&
+        follow_key(c, r) == POCKETFED_OK) {
+        c->asks_key = 0;
+        return POCKETFED_OK;
+    }
+    if (r->status > 299 && pf_refusal_read(r, "question for a new record key",
+                                           &problem, &why) == PF_DO_RETRY) {
+        pf_client_retry(c, problem.retry_after_ms);
+        return POCKETFED_OK;
+    }
+    c->asks_key = 0;
+    advise(PF_PROBLEM_RECORD_KEY, &c->error);
+    return pf_client_stop(c, c->error.status);
+}
+
 enum pocketfed_status pf_client_enrolled(struct pocketfed_client *c,
                                          const struct pf_want_reply *r)
 {
     struct pf_enrol_reply said;
     enum pocketfed_status st;
 
+    if (c->asks_key)
+        return pf_client_told_key(c, r);
     if (r->status < 200 || r->status > 299)
         return refused(c, r);
     memset(&said, 0, sizeof said);

@@ -43,6 +43,7 @@ enum pocketfed_status pocketfed_client_leave(struct pocketfed_client *c)
         c->transport.cancel(c->transport.ctx);
     c->in_flight = 0;
     c->leaving = 1;
+    c->asks_key = 0;
     c->unsaved = 0;
     c->stopped = POCKETFED_OK; /* a device that was refused may leave, too */
     c->wait_ms = 0;
@@ -63,11 +64,12 @@ enum pocketfed_status pf_client_forget(struct pocketfed_client *c)
     pf_storage_remove(&c->storage, PF_FILE_LEAVING);
     pf_infer_close(c->infer);
     pf_model_free(c->model);
-    pf_key_free(c->record_key);
+    pf_keyring_free(&c->keyring);
     pf_key_free(c->key);
     c->infer = NULL;
     c->model = NULL;
-    c->record_key = c->key = NULL;
+    c->key = NULL;
+    c->asks_key = 0;
     c->model_digest[0] = '\0';
     if (!c->env.sign) {
         memset(&c->identity, 0, sizeof c->identity);
@@ -100,13 +102,15 @@ enum pocketfed_status pf_client_ask_to_leave(struct pocketfed_client *c)
 
     if (!can_tell(c))
         return gone(c);
+    if (!c->joined) /* the enrolment's answer may have been lost */
+        pf_client_link_peer(c);
+    if (c->asks_key)
+        return pf_client_ask_for_key(c);
     memset(&want, 0, sizeof want);
     want.call = PF_CALL_LEAVE;
     memcpy(want.args.task, c->joined ? c->home.task : c->link.task,
            sizeof want.args.task);
     want.max_reply = PF_MAX_CONTROL_BODY;
-    if (!c->joined) /* the enrolment's answer may have been lost */
-        pf_client_link_peer(c);
     return pf_client_send(c, &want);
 }
 
@@ -117,8 +121,8 @@ static int take_time(struct pocketfed_client *c, const struct pf_want_reply *r,
 {
     if (problem->server_time_ms <= 0 || c->clocks++ >= MAX_CLOCKS ||
         (c->joined &&
-         pf_statement_verify_field(c->record_key, PF_SAY_TIME, r->body,
-                                   r->body_len, r->statement)))
+         pf_statement_verify_field(pf_keyring_now(&c->keyring), PF_SAY_TIME,
+                                   r->body, r->body_len, r->statement)))
         return 0;
     c->offset_ms = problem->server_time_ms - pf_client_now(c);
     return 1;
@@ -130,6 +134,8 @@ enum pocketfed_status pf_client_left(struct pocketfed_client *c,
     enum pf_problem_action action;
     struct pf_problem problem;
 
+    if (c->asks_key)
+        return pf_client_told_key(c, r);
     if (r->status >= 200 && r->status < 300)
         return gone(c);
     action = pf_refusal_read(r, "leaving", &problem, &c->error);
@@ -138,6 +144,11 @@ enum pocketfed_status pf_client_left(struct pocketfed_client *c,
     case PF_PROBLEM_DEVICE_REVOKED:
     case PF_PROBLEM_TASK_UNKNOWN:
         return gone(c); /* nothing is left to leave */
+    case PF_PROBLEM_RECORD_KEY:
+        c->asks_key = c->keyring.n < PF_KEYRING_MAX;
+        if (c->asks_key)
+            return POCKETFED_OK;
+        break;
     default:
         break;
     }

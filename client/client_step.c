@@ -202,6 +202,7 @@ static enum pocketfed_status replied(struct pocketfed_client *c,
                                      const struct pf_want_reply *r)
 {
     const char *before = pf_participation_phase(c->part), *after;
+    uint64_t proved = pf_participation_proved(c->part);
     enum pocketfed_status st;
 
     st = count_examples(c);
@@ -212,6 +213,9 @@ static enum pocketfed_status replied(struct pocketfed_client *c,
         c->offset_ms = pf_participation_server_time(c->part) - pf_client_now(c);
     if (st)
         return pf_client_stop(c, st);
+    if (pf_participation_proved(c->part) != proved)
+        pf_log(&c->log, PF_LOG_INFO, "proved round=%" PRIu64,
+               pf_participation_proved(c->part));
     if (pf_participation_outcome(c->part) == PF_OUTCOME_ACCEPTED)
         return make_receipt(c, r);
     after = pf_participation_phase(c->part);

@@ -158,6 +158,7 @@ void pf_participation_free(struct pf_participation *p)
     pf_model_free(p->model);
     pf_plan_free(&p->plan);
     pf_buf_free(&p->body);
+    free(p->history);
     free(p);
 }
 
@@ -239,6 +240,8 @@ enum pf_want pf_participation_next(struct pf_participation *p,
                                    struct pf_want_request *request,
                                    int64_t *wait_ms)
 {
+    uint8_t pinned[32];
+
     if (p->phase == PF_PHASE_ENDED)
         return PF_WANT_ENDED;
     if (p->wait_ms > 0) {
@@ -246,6 +249,7 @@ enum pf_want pf_participation_next(struct pf_participation *p,
         p->wait_ms = 0;
         return PF_WANT_WAIT;
     }
+    pf_part_recall(p);
     if (p->phase == PF_PHASE_START && !pf_part_resume_upload(p))
         p->phase = PF_PHASE_CHECKIN;
     switch (p->phase) {
@@ -257,6 +261,15 @@ enum pf_want pf_participation_next(struct pf_participation *p,
         }
         pf_sha256(p->body.data, p->body.len, p->digest);
         return ask_with_body(p, PF_CALL_CHECKIN, request);
+    case PF_PHASE_PROOF:
+        ask(p, PF_CALL_PROOF, PF_MAX_CONTROL_BODY, request);
+        request->args.round = p->receipt.counted;
+        pf_part_proof_query(p, request->query, sizeof request->query);
+        return PF_WANT_REQUEST;
+    case PF_PHASE_KEY:
+        pf_key_fingerprint(p->member->record_key, pinned);
+        return ask_for_object(p, PF_CALL_KEY, pinned, PF_MAX_CONTROL_BODY,
+                              request);
     case PF_PHASE_PLAN:
         return ask_for_object(p, PF_CALL_PLAN, p->work.plan, PF_MAX_PLAN,
                               request);
@@ -296,9 +309,14 @@ const struct pf_ack *pf_participation_ack(const struct pf_participation *p)
 
 const char *pf_participation_phase(const struct pf_participation *p)
 {
-    static const char *const names[] = {"checkin", "checkin", "plan",
-                                        "model",   "train",   "upload",
-                                        "failure", "model",   "ended"};
+    static const char *const names[] = {
+        [PF_PHASE_START] = "checkin", [PF_PHASE_CHECKIN] = "checkin",
+        [PF_PHASE_PROOF] = "proof",   [PF_PHASE_PLAN] = "plan",
+        [PF_PHASE_MODEL] = "model",   [PF_PHASE_TRAIN] = "train",
+        [PF_PHASE_UPLOAD] = "upload", [PF_PHASE_FAILURE] = "failure",
+        [PF_PHASE_KEY] = "key",       [PF_PHASE_FINAL_MODEL] = "model",
+        [PF_PHASE_ENDED] = "ended",
+    };
 
     return names[p->phase];
 }
@@ -334,6 +352,11 @@ size_t pf_participation_input(const struct pf_participation *p)
 const struct pf_error *pf_participation_error(const struct pf_participation *p)
 {
     return &p->why;
+}
+
+uint64_t pf_participation_proved(const struct pf_participation *p)
+{
+    return p->history ? p->history->record.round : 0;
 }
 
 int64_t pf_participation_server_time(const struct pf_participation *p)

@@ -17,6 +17,7 @@
 #include "messages.h"
 #include "plan.h"
 #include "problem.h"
+#include "proof.h"
 #include "train.h"
 
 /* Who takes part, and with whom. Borrowed during the participation. */
@@ -25,6 +26,9 @@ struct pf_member {
     uint8_t device[PF_DEVICE_LEN];
     uint64_t ordinal;
     const struct pf_key *record_key; /* public; all statements are checked */
+    /* It and the keys that it replaced: they signed older records. Empty: it
+     * alone. */
+    struct pf_record_keys keys;
     const char *client_version, *device_class; /* the latter may be NULL */
     uint64_t memory;     /* bytes a participation may take; 0: no limit */
     uint64_t last_round; /* of the last accepted update, 0: none; a lower
@@ -46,6 +50,21 @@ struct pf_participation_io {
     enum pocketfed_status (*load)(void *ctx, const char *name,
                                   struct pf_buf *out);
     void (*remove)(void *ctx, const char *name);
+    /* Lines that are kept for ever, under fixed names: one is appended,
+     * durably, unless the last one begins with the same key_len bytes; the last
+     * whole one is read, without its newline (NOT_FOUND). NULL functions: no
+     * proofs are asked for. */
+    enum pocketfed_status (*append)(void *ctx, const char *name,
+                                    const char *line, size_t key_len);
+    enum pocketfed_status (*last)(void *ctx, const char *name,
+                                  struct pf_buf *out);
+    /* A record key that follows from member->record_key, by this statement of
+     * len bytes, was checked: keep it, and let *member and the address of
+     * requests name it from now on; LIMIT when there were too many. NULL
+     * function: none is followed. */
+    enum pocketfed_status (*rotated)(void *ctx, const struct pf_rotation *r,
+                                     const void *body, size_t len,
+                                     const char *statement);
     const struct pf_parallel *threads; /* for the training; NULL: none */
 };
 
@@ -54,6 +73,13 @@ struct pf_participation_io {
 #define PF_SAVED_PLAN   "plan"
 #define PF_SAVED_TRAIN  "train"
 #define PF_SAVED_UPDATE "update"
+/* The acknowledgement that has no proof yet, as the plan is kept. */
+#define PF_SAVED_RECEIPT "receipt"
+/* The lines: {"proof":"..."}, the reply's exact text, one for each proved
+ * update; {..., "before":"...", "now":"..."}, two such texts that contradict
+ * each other. */
+#define PF_KEPT_PROOFS   "proofs.jsonl"
+#define PF_KEPT_EVIDENCE "evidence.jsonl"
 
 enum pf_want {
     PF_WANT_REQUEST, /* *request is to be sent; then pf_participation_reply */
@@ -65,6 +91,7 @@ enum pf_want {
 struct pf_want_request {
     enum pf_call_id call;
     struct pf_call_args args;
+    char query[112]; /* "?..." behind the path, or "" */
     const uint8_t *body;
     size_t body_len;
     uint8_t digest[32]; /* SHA-256 of the body */
@@ -119,7 +146,10 @@ enum pocketfed_status pf_participation_checkpoint(struct pf_participation *p,
 enum pf_outcome pf_participation_outcome(const struct pf_participation *p);
 uint64_t pf_participation_round(const struct pf_participation *p);
 const struct pf_ack *pf_participation_ack(const struct pf_participation *p);
-/* "checkin", "plan", "model", "train", "upload", "failure" or "ended". */
+/* The newest round whose record is known, 0 before any. */
+uint64_t pf_participation_proved(const struct pf_participation *p);
+/* "checkin", "proof", "key", "plan", "model", "train", "upload", "failure" or
+ * "ended". */
 const char *pf_participation_phase(const struct pf_participation *p);
 /* Examples trained on, of how many, and the mean loss (NaN before any). */
 void pf_participation_progress(const struct pf_participation *p, uint64_t *done,

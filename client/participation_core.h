@@ -1,4 +1,4 @@
-/* participation_core.h - what the three files of the participation share: its
+/* participation_core.h - what the files of the participation share: its
  * state and the few moves between phases.  Nobody else includes it.
  */
 #ifndef PF_PARTICIPATION_CORE_H
@@ -6,16 +6,19 @@
 
 #include "codec.h"
 #include "participation.h"
+#include "safetensors.h"
 #include "update.h"
 
 enum pf_phase {
     PF_PHASE_START, /* is a frame of an earlier run waiting? */
     PF_PHASE_CHECKIN,
+    PF_PHASE_PROOF, /* of an earlier update, before what was said is done */
     PF_PHASE_PLAN,
     PF_PHASE_MODEL,
     PF_PHASE_TRAIN,
     PF_PHASE_UPLOAD,
     PF_PHASE_FAILURE,     /* tell the server that this round must do without */
+    PF_PHASE_KEY,         /* has the record key been replaced? */
     PF_PHASE_FINAL_MODEL, /* the task is over; fetch what came of it */
     PF_PHASE_ENDED,
 };
@@ -35,11 +38,22 @@ struct pf_participation {
     struct pf_model *model;
     const struct pf_codec *codec;
     uint8_t layout[32];
-    uint8_t held_model[32]; /* last one that was loaded, for the check-in */
+    uint8_t held_model[32];     /* last one that was loaded, for the check-in */
+    int recalled;               /* the two that follow were looked for */
+    struct pf_history *history; /* what proofs have told; NULL: nothing */
+    int has_receipt;            /* acknowledged and not proved: */
+    struct pf_ack receipt;
+
+    /* A record key that may have been replaced. */
+    enum pf_phase interrupted;   /* what was refused for it */
+    struct pf_error key_refused; /* what to say if it was not */
+    unsigned
+        rotations; /* keys followed since one has signed a check-in's answer */
 
     /* This contribution. */
     struct pf_checkin_reply work;
-    float *base; /* the model it starts from, n_params floats */
+    int work_proved; /* its statement was right */
+    float *base;     /* the model it starts from, n_params floats */
     struct pf_trainer *trainer;
     struct pf_examples capped; /* examples, at most the plan's number */
     struct pf_buf body;        /* of the request; the frame in UPLOAD */
@@ -77,6 +91,63 @@ enum pocketfed_status pf_part_load(struct pf_participation *p, const char *name,
 void pf_part_save(struct pf_participation *p, const char *name,
                   const void *data, size_t len);
 void pf_part_remove(struct pf_participation *p, const char *name);
+
+/* participation_reply.c */
+/* What the check-in said, once earlier work was asked about. */
+enum pocketfed_status pf_part_go_on(struct pf_participation *p);
+/* The plan is in use: the model from the cache, or by asking for it. */
+enum pocketfed_status pf_part_ask_for_model(struct pf_participation *p);
+
+/* participation_plan.c */
+int pf_part_has_digest(const void *p, size_t len, const uint8_t digest[32]);
+/* Both set p->why; the second refuses. */
+void pf_part_not_signed(struct pf_participation *p, const char *what);
+enum pocketfed_status pf_part_wrong_digest(struct pf_participation *p,
+                                           const char *what,
+                                           const uint8_t digest[32]);
+/* A reply whose statement was proved, kept under a name: statement, newline,
+ * exact bytes. parse: 1 when `kept` is such and the statement, with that label,
+ * right; body points into it. */
+void pf_part_keep(struct pf_participation *p, const char *name,
+                  const struct pf_want_reply *r);
+int pf_part_parse_kept(const struct pf_participation *p, struct pf_buf *kept,
+                       const char *label, const char **body, size_t *len);
+enum pocketfed_status pf_part_on_plan(struct pf_participation *p,
+                                      const struct pf_want_reply *r);
+/* The assigned plan, if it is the one that was kept. */
+enum pocketfed_status pf_part_use_kept_plan(struct pf_participation *p);
+
+/* participation_proof.c */
+/* By the record key or one that it replaced. */
+enum pocketfed_status pf_part_verify(const struct pf_participation *p,
+                                     const char *label, const void *body,
+                                     size_t len,
+                                     const uint8_t sig[PF_SIGNATURE_LEN]);
+/* Finds receipt and history of earlier runs, once. */
+void pf_part_recall(struct pf_participation *p);
+/* An acknowledgement that was proved: kept until its round has a record. */
+void pf_part_keep_receipt(struct pf_participation *p,
+                          const struct pf_want_reply *r);
+/* Has the round of the receipt ended, by what the check-in said? */
+int pf_part_wants_proof(const struct pf_participation *p);
+void pf_part_proof_query(const struct pf_participation *p, char *out,
+                         size_t cap);
+/* The proof; or there is none for now, which blocks nothing. */
+enum pocketfed_status pf_part_on_proof(struct pf_participation *p,
+                                       const struct pf_want_reply *r);
+enum pocketfed_status pf_part_skip_proof(struct pf_participation *p);
+/* PROOF with p->why when the assignment, or a model file, does not go on from
+ * the last record that is known. */
+enum pocketfed_status pf_part_check_base(struct pf_participation *p);
+enum pocketfed_status pf_part_check_made(struct pf_participation *p,
+                                         const struct pf_model_meta *meta,
+                                         const uint8_t digest[32]);
+/* p->why says what the pinned record key was refused for, or did not sign: ask
+ * whether it was replaced, if that can be followed, else refuse. */
+enum pocketfed_status pf_part_doubt_key(struct pf_participation *p);
+enum pocketfed_status pf_part_on_key(struct pf_participation *p,
+                                     const struct pf_want_reply *r);
+enum pocketfed_status pf_part_key_stays(struct pf_participation *p);
 
 /* Takes over a ready frame of an earlier run; 1 when there is one. */
 int pf_part_resume_upload(struct pf_participation *p);

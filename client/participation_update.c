@@ -203,7 +203,7 @@ static enum pocketfed_status check_chain(struct pf_participation *p,
         memcmp(meta->plan, p->work.plan, 32) != 0)
         return pf_fail(&p->why, POCKETFED_PROOF,
                        "the model was made under another plan");
-    return POCKETFED_OK;
+    return pf_part_check_made(p, meta, p->work.base);
 }
 
 enum pocketfed_status pf_part_begin_training(struct pf_participation *p,

@@ -1,5 +1,6 @@
 #include "request.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "text.h"
@@ -36,14 +37,14 @@ static void add_header(struct pf_built_request *b, const char *name,
 }
 
 static enum pocketfed_status sign(struct pf_built_request *b,
-                                  const struct pf_call *call,
+                                  const struct pf_call *call, const char *query,
                                   const struct pf_identity *identity,
                                   int64_t created_s)
 {
     struct pf_signed_request signed_parts = {
         .method = call->method,
         .path = b->path,
-        .query = "?",
+        .query = query[0] ? query : "?",
         .content_digest = call->body == PF_BODY_CONTROL ? b->digest : NULL,
         .repr_digest = call->body == PF_BODY_UPDATE ? b->digest : NULL,
         .record_key = b->record_key,
@@ -78,12 +79,13 @@ enum pocketfed_status pf_request_build(struct pf_built_request *b,
     st = pf_call_path(want->call, &want->args, b->path, sizeof b->path);
     if (st)
         return pf_fail(err, st, "the path of %s does not fit", call->path);
+    snprintf(b->target, sizeof b->target, "%s%s", b->path, want->query);
     b->r = (struct pocketfed_request){
         .size = sizeof b->r,
         .method = call->method,
         .host = peer->host,
         .port = peer->port,
-        .target = b->path,
+        .target = b->target,
         .headers = b->headers,
         .body = want->body,
         .body_len = want->body_len,
@@ -104,7 +106,7 @@ enum pocketfed_status pf_request_build(struct pf_built_request *b,
     if (call->auth == PF_AUTH_NONE)
         return POCKETFED_OK;
     pf_hex(peer->record_key, 32, b->record_key);
-    st = sign(b, call, identity, created_s);
+    st = sign(b, call, want->query, identity, created_s);
     if (st)
         return pf_fail(err, st, "the request cannot be signed: %s",
                        pocketfed_status_text(st));

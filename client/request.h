@@ -34,7 +34,7 @@ struct pf_peer {
 struct pf_built_request {
     struct pocketfed_request r; /* points into this struct and at the body */
     struct pocketfed_header headers[PF_REQUEST_HEADERS];
-    char path[256], digest[PF_DIGEST_FIELD_LEN], record_key[65];
+    char path[256], target[384], digest[PF_DIGEST_FIELD_LEN], record_key[65];
     struct pf_buf signature_input, signature;
 };
 

@@ -205,37 +205,70 @@ void pf_storage_wipe(const struct pf_storage *s, const char *name)
     pf_dir_sync(s->dir, NULL);
 }
 
-/* What is to be written before the line: 0 nothing, 1 a newline that a crash
- * swallowed; -1: the line is there already; -2: cannot read. */
-static int look_at_end(int fd, const char *line, size_t key_len)
-{
-    char *tail;
-    off_t size = lseek(fd, 0, SEEK_END), from;
-    size_t len, begin;
-    ssize_t n;
-    int result;
+/* The end of a file of lines: where its last whole line begins and ends (the
+ * newline is not in it), and that line if it is not too long. */
+struct tail {
+    off_t begin, end, size;
+    char *bytes; /* of the file's last LINE_MAX_BYTES; owned */
+    const char *line;
+    size_t len;
+};
 
-    if (size <= 0)
-        return size == 0 ? 0 : -2;
-    from = size > (off_t)LINE_MAX_BYTES ? size - (off_t)LINE_MAX_BYTES : 0;
-    len = (size_t)(size - from);
-    tail = malloc(len);
-    if (!tail)
-        return -2;
-    n = pread(fd, tail, len, from);
-    if (n != (ssize_t)len) {
-        free(tail);
-        return -2;
+static enum pocketfed_status read_tail(int fd, struct tail *t)
+{
+    off_t from;
+    size_t n, end, begin;
+
+    memset(t, 0, sizeof *t);
+    t->size = lseek(fd, 0, SEEK_END);
+    if (t->size < 0)
+        return POCKETFED_IO;
+    from =
+        t->size > (off_t)LINE_MAX_BYTES ? t->size - (off_t)LINE_MAX_BYTES : 0;
+    n = (size_t)(t->size - from);
+    t->bytes = malloc(n + 1);
+    if (!t->bytes)
+        return POCKETFED_NO_MEMORY;
+    if (pread(fd, t->bytes, n, from) != (ssize_t)n)
+        return POCKETFED_IO;
+    for (end = n; end > 0 && t->bytes[end - 1] != '\n'; end--)
+        ;
+    if (end == 0) { /* all of it is torn, or the line is not ours */
+        t->begin = t->end = from;
+        return POCKETFED_OK;
     }
-    result = tail[len - 1] == '\n' ? 0 : 1;
-    if (result == 0) {
-        for (begin = len - 1; begin > 0 && tail[begin - 1] != '\n'; begin--)
-            ;
-        if (len - begin > key_len && memcmp(tail + begin, line, key_len) == 0)
-            result = -1;
+    for (begin = end - 1; begin > 0 && t->bytes[begin - 1] != '\n'; begin--)
+        ;
+    t->begin = from + (off_t)begin;
+    t->end = from + (off_t)end - 1;
+    t->line = t->bytes + begin;
+    t->len = end - 1 - begin;
+    return POCKETFED_OK;
+}
+
+/* The line and its newline behind the last whole one. */
+static enum pocketfed_status add_line(int fd, const struct tail *t,
+                                      const char *line)
+{
+    off_t end = t->line ? t->end + 1 : t->begin;
+    enum pocketfed_status st;
+    struct pf_buf text;
+    ssize_t n;
+
+    pf_buf_init(&text, LINE_MAX_BYTES);
+    pf_buf_adds(&text, line);
+    st = pf_buf_adds(&text, "\n");
+    if (st == POCKETFED_OK) {
+        st = POCKETFED_IO;
+        errno = EIO; /* for a write that is cut short */
+        if (t->size == end || ftruncate(fd, end) == 0) {
+            n = write(fd, text.data, text.len);
+            if (n == (ssize_t)text.len && fsync(fd) == 0)
+                st = POCKETFED_OK;
+        }
     }
-    free(tail);
-    return result;
+    pf_buf_free(&text);
+    return st;
 }
 
 enum pocketfed_status pf_storage_append(const struct pf_storage *s,
@@ -243,38 +276,54 @@ enum pocketfed_status pf_storage_append(const struct pf_storage *s,
                                         size_t key_len, struct pf_error *err)
 {
     char path[PF_STORAGE_PATH];
-    struct pf_buf text;
     enum pocketfed_status st;
-    ssize_t n;
-    int fd, before;
+    struct tail t;
+    int fd;
 
-    pf_buf_init(&text, LINE_MAX_BYTES);
     st = pf_path_join(s->dir, name, path, sizeof path, err);
     if (st)
         return st;
     fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return pf_fail_errno(err, errno, "cannot open %s", path);
-    before = look_at_end(fd, line, key_len);
-    if (before == -1)
-        goto out;
-    pf_buf_adds(&text, before == 1 ? "\n" : "");
-    pf_buf_adds(&text, line);
-    st = pf_buf_adds(&text, "\n");
-    if (st) {
-        pf_fail(err, st, "a line for %s is too long", path);
-        goto out;
-    }
-    if (before != -2) {
-        n = write(fd, text.data, text.len);
-        if (n == (ssize_t)text.len && fsync(fd) == 0) {
-            st = pf_dir_sync(s->dir, err);
-            goto out;
-        }
-    }
-    st = pf_fail_errno(err, errno, "cannot append to %s", path);
-out:
-    pf_buf_free(&text);
+    st = read_tail(fd, &t);
+    if (st == POCKETFED_OK &&
+        (!t.line || t.len < key_len || memcmp(t.line, line, key_len) != 0))
+        st = add_line(fd, &t, line);
+    if (st == POCKETFED_OK)
+        st = pf_dir_sync(s->dir, err);
+    else if (st == POCKETFED_IO)
+        pf_fail_errno(err, errno, "cannot append to %s", path);
+    else
+        pf_fail(err, st, "cannot append to %s: %s", path,
+                pocketfed_status_text(st));
+    free(t.bytes);
+    close(fd);
+    return st;
+}
+
+enum pocketfed_status pf_storage_last(const struct pf_storage *s,
+                                      const char *name, struct pf_buf *out,
+                                      struct pf_error *err)
+{
+    char path[PF_STORAGE_PATH];
+    enum pocketfed_status st;
+    struct tail t;
+    uint64_t size;
+    int fd;
+
+    st = pf_path_join(s->dir, name, path, sizeof path, err);
+    if (st == POCKETFED_OK)
+        st = pf_file_open(path, &fd, &size, err);
+    if (st)
+        return st;
+    st = read_tail(fd, &t);
+    if (st == POCKETFED_OK)
+        st = t.line ? pf_buf_add(out, t.line, t.len) : POCKETFED_NOT_FOUND;
+    if (st)
+        pf_fail(err, st, "%s has no last line: %s", path,
+                pocketfed_status_text(st));
+    free(t.bytes);
     close(fd);
     return st;
 }

@@ -9,7 +9,11 @@
  *     objects/HEX    the two newest model files, named by their digest
  *     plan train update    see participation.h
  *     leaving        there while the device is leaving its task
+ *     receipt        the acknowledgement whose round has no record yet
  *     receipts.jsonl one line per acknowledged update, appended and synced
+ *     proofs.jsonl   one line per update that was proved to be in a record
+ *     evidence.jsonl signed statements of the server that contradict each other
+ *     rotations.jsonl how the record key changed hands
  *
  * Every file is replaced whole, so a crash leaves the old or the new one. What
  * is damaged all the same counts as absent; only an identity key that cannot
@@ -39,7 +43,7 @@ struct pf_membership {
     char pins[PF_JOIN_MAX_PINS][65]; /* hex */
     size_t n_pins;
     char task[PF_TASK_NAME_MAX + 1];
-    uint8_t record_key[32]; /* raw public key */
+    uint8_t record_key[32]; /* raw public key that the join link named */
     uint8_t device[PF_DEVICE_LEN];
     uint64_t ordinal;
 };
@@ -73,12 +77,21 @@ void pf_storage_wipe(const struct pf_storage *s, const char *name);
  * names a file that stayed. */
 enum pocketfed_status pf_storage_clear(const struct pf_storage *s,
                                        struct pf_error *err);
-/* Appends line and a newline, durably. A line that was torn by a crash is
- * ended first; when the last line begins with the same key_len bytes, it is
+/* Receipts, proofs and evidence of a task that was left make room for those of
+ * the next: receipts.jsonl becomes receipts.jsonl.1, or .2 ... IO. */
+enum pocketfed_status pf_storage_set_aside(const struct pf_storage *s,
+                                           struct pf_error *err);
+/* Appends line and a newline, durably. A line that was torn by a crash is cut
+ * off first; when the last line begins with the same key_len bytes, it is
  * there already and nothing is added. */
 enum pocketfed_status pf_storage_append(const struct pf_storage *s,
                                         const char *name, const char *line,
                                         size_t key_len, struct pf_error *err);
+/* The last line that is whole, without its newline; NOT_FOUND when there is
+ * none. */
+enum pocketfed_status pf_storage_last(const struct pf_storage *s,
+                                      const char *name, struct pf_buf *out,
+                                      struct pf_error *err);
 enum pocketfed_status pf_storage_path(const struct pf_storage *s,
                                       const char *name, char *out, size_t cap,
                                       struct pf_error *err);

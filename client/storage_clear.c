@@ -1,19 +1,25 @@
 #include "storage.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "file.h"
+#include "keyring.h"
 #include "participation.h"
 
-/* What the library ever puts beside the lock and the receipts. Nothing else is
+/* What the library ever puts beside the lock, and the receipts, proofs and
+ * evidence that stay. Nothing else is
  * touched: the folder may be one where a person keeps more. The key is last:
  * while it is there, the server can be told. */
 static const char *const names[] = {
-    PF_SAVED_TRAIN, PF_SAVED_UPDATE, PF_SAVED_PLAN,  "counters.json",
-    "server.json",  "join.link",     "identity.key", NULL,
+    PF_SAVED_TRAIN,    PF_SAVED_UPDATE,
+    PF_SAVED_PLAN,     PF_SAVED_RECEIPT,
+    PF_FILE_ROTATIONS, "counters.json",
+    "server.json",     "join.link",
+    "identity.key",    NULL,
 };
 
 static enum pocketfed_status wipe(const struct pf_storage *s, const char *name,
@@ -66,5 +72,36 @@ enum pocketfed_status pf_storage_clear(const struct pf_storage *s,
 
     for (i = 0; names[i] && st == POCKETFED_OK; i++)
         st = wipe(s, names[i], err);
+    return st;
+}
+
+/* What stays of a task that was left. */
+static const char *const kept[] = {
+    "receipts.jsonl",
+    PF_KEPT_PROOFS,
+    PF_KEPT_EVIDENCE,
+    NULL,
+};
+
+enum pocketfed_status pf_storage_set_aside(const struct pf_storage *s,
+                                           struct pf_error *err)
+{
+    char from[PF_STORAGE_PATH], to[PF_STORAGE_PATH + 16];
+    enum pocketfed_status st = POCKETFED_OK;
+    struct stat info;
+    size_t i;
+    int n;
+
+    for (i = 0; kept[i] && st == POCKETFED_OK; i++) {
+        st = pf_path_join(s->dir, kept[i], from, sizeof from, err);
+        if (st || lstat(from, &info) != 0)
+            continue;
+        n = 0;
+        do {
+            snprintf(to, sizeof to, "%s.%d", from, ++n);
+        } while (lstat(to, &info) == 0);
+        if (rename(from, to) != 0)
+            st = pf_fail_errno(err, errno, "cannot rename %s", from);
+    }
     return st;
 }

@@ -114,27 +114,29 @@ static enum pocketfed_status check_leaf(const struct pf_proof *p,
     struct pf_leaf leaf;
 
     if (pf_leaf_read(p->leaf.data, p->leaf.len, &leaf))
-        return wrong(err, ack->round, "its leaf is none");
-    pf_pseudonym(ack->device, ack->task, ack->round, name);
-    if (leaf.round != ack->round || memcmp(leaf.pseudonym, name, 32) != 0)
-        return wrong(err, ack->round, "the leaf is of another device or round");
+        return wrong(err, ack->counted, "its leaf is none");
+    pf_pseudonym(ack->device, ack->task, ack->counted, name);
+    if (leaf.round != ack->counted || memcmp(leaf.pseudonym, name, 32) != 0)
+        return wrong(err, ack->counted,
+                     "the leaf is of another device or round");
     if (memcmp(leaf.digest, ack->digest, 32) != 0)
-        return wrong(err, ack->round, "the leaf is of another update");
+        return wrong(err, ack->counted, "the leaf is of another update");
     if (leaf.weight != ack->weight || leaf.weight > r->weight)
-        return wrong(err, ack->round,
+        return wrong(err, ack->counted,
                      "the leaf has another weight than was acknowledged");
     if (leaf.status != (abandoned ? PF_LEAF_ABANDONED : PF_LEAF_COUNTED))
-        return wrong(err, ack->round,
+        return wrong(err, ack->counted,
                      "leaf and record disagree on whether it counted");
     if (memcmp(r->plan, ack->plan, 32) != 0)
-        return wrong(err, ack->round, "the record is of another plan");
+        return wrong(err, ack->counted, "the record is of another plan");
     if (leaf.staleness == 0 && memcmp(r->base, ack->base, 32) != 0)
-        return wrong(err, ack->round, "the record has another base model");
+        return wrong(err, ack->counted, "the record has another base model");
     pf_merkle_leaf(p->leaf.data, p->leaf.len, hash);
     if (pf_path_read(p->path, p->n_path, PF_MERKLE_PATH, path) ||
         pf_merkle_check_path(hash, p->index, r->updates,
                              (const uint8_t(*)[32])path, p->n_path, r->root))
-        return wrong(err, ack->round, "the update is not in the record's tree");
+        return wrong(err, ack->counted,
+                     "the update is not in the record's tree");
     return POCKETFED_OK;
 }
 
@@ -146,14 +148,39 @@ static int same_record(const struct pf_proof *a, const struct pf_proof *b)
            memcmp(a->record.data, b->record.data, a->record.len) == 0;
 }
 
-static enum pocketfed_status rewritten(const struct pf_history *before,
-                                       const struct pf_history *now,
-                                       const char *how, struct pf_error *err)
+static enum pocketfed_status equivocation(struct pf_error *err, const char *two,
+                                          uint64_t of)
 {
-    return pf_fail(err, POCKETFED_PROOF,
-                   "the server's history was rewritten: %s (%" PRIu64
-                   " records known, %" PRIu64 " told)",
-                   how, before->head.size, now->head.size);
+    pf_fail(err, POCKETFED_PROOF, "equivocation: the server signed %s %" PRIu64,
+            two, of);
+    pf_hint(err, "both are kept as evidence: show them to the owners of other "
+                 "devices and to the operator");
+    return POCKETFED_PROOF;
+}
+
+/* Two statements that no server makes that tells everybody the same. */
+static enum pocketfed_status check_same(const struct pf_history *before,
+                                        const struct pf_history *now,
+                                        struct pf_error *err)
+{
+    const struct pf_proof *a = &before->proof, *b = &now->proof;
+    uint8_t hash[32];
+
+    if (before->record.round == now->record.round && !same_record(a, b))
+        return equivocation(err, "two different records for round",
+                            now->record.round);
+    pf_sha256(a->record.data, a->record.len, hash);
+    if (b->log_index == a->log_index + 1 &&
+        memcmp(now->record.previous, hash, 32) != 0)
+        return equivocation(err,
+                            "a record that goes on from another one than that "
+                            "of round",
+                            before->record.round);
+    if (now->head.size == before->head.size &&
+        memcmp(now->head.root, before->head.root, 32) != 0)
+        return equivocation(err, "two different logs of a size of",
+                            now->head.size);
+    return POCKETFED_OK;
 }
 
 static enum pocketfed_status check_growth(const struct pf_history *before,
@@ -161,24 +188,23 @@ static enum pocketfed_status check_growth(const struct pf_history *before,
                                           struct pf_error *err)
 {
     const struct pf_proof *p = &now->proof;
-    uint8_t growth[PF_MERKLE_MOST][32], hash[32];
+    uint8_t growth[PF_MERKLE_MOST][32];
+    const char *how = NULL;
 
     if (now->head.size < before->head.size)
-        return rewritten(before, now, "the log has become shorter", err);
-    if (p->since != before->head.size ||
-        pf_path_read(p->growth, p->n_growth, PF_MERKLE_MOST, growth) ||
-        pf_merkle_check_growth(before->head.size, before->head.root,
-                               now->head.size, now->head.root,
-                               (const uint8_t(*)[32])growth, p->n_growth))
-        return rewritten(before, now,
-                         "the log does not begin with what was known of it",
-                         err);
-    pf_sha256(before->proof.record.data, before->proof.record.len, hash);
-    if (p->log_index == before->proof.log_index + 1 &&
-        memcmp(now->record.previous, hash, 32) != 0)
-        return rewritten(before, now,
-                         "the record does not name the one before it", err);
-    return POCKETFED_OK;
+        how = "the log has become shorter";
+    else if (p->since != before->head.size ||
+             pf_path_read(p->growth, p->n_growth, PF_MERKLE_MOST, growth) ||
+             pf_merkle_check_growth(before->head.size, before->head.root,
+                                    now->head.size, now->head.root,
+                                    (const uint8_t(*)[32])growth, p->n_growth))
+        how = "the log does not begin with what was known of it";
+    if (!how)
+        return POCKETFED_OK;
+    return pf_fail(err, POCKETFED_PROOF,
+                   "the server's history was rewritten: %s (%" PRIu64
+                   " records known, %" PRIu64 " told)",
+                   how, before->head.size, now->head.size);
 }
 
 static enum pocketfed_status check_history(const struct pf_history *before,
@@ -186,18 +212,13 @@ static enum pocketfed_status check_history(const struct pf_history *before,
                                            enum pf_proof_fault *fault,
                                            struct pf_error *err)
 {
+    *fault = PF_FAULT_WRONG;
+    if (strcmp(before->record.task, now->record.task) != 0)
+        return wrong(err, now->record.round,
+                     "what was known of the log is of another task");
     *fault = PF_FAULT_EQUIVOCAL;
-    if (strcmp(before->record.task, now->record.task) == 0 &&
-        before->record.round == now->record.round &&
-        !same_record(&before->proof, &now->proof)) {
-        pf_fail(err, POCKETFED_PROOF,
-                "equivocation: the server signed two different records for "
-                "round %" PRIu64,
-                now->record.round);
-        pf_hint(err, "both are kept as evidence: show them to the other "
-                     "devices' owners and to the operator");
+    if (check_same(before, now, err))
         return POCKETFED_PROOF;
-    }
     *fault = PF_FAULT_REWRITTEN;
     return check_growth(before, now, err);
 }
@@ -216,8 +237,9 @@ pf_proof_check(const struct pf_proof *proof, const struct pf_ack *ack,
     if (st != POCKETFED_OK)
         return st;
     if (strcmp(now.record.task, ack->task) != 0 ||
-        now.record.round != ack->round)
-        return wrong(err, ack->round, "the record is of another round or task");
+        now.record.round != ack->counted)
+        return wrong(err, ack->counted,
+                     "the record is of another round or task");
     if (before->known) /* first: a second record is worse than a wrong leaf */
         st = check_history(before, &now, fault, err);
     if (st != POCKETFED_OK)
@@ -229,6 +251,24 @@ pf_proof_check(const struct pf_proof *proof, const struct pf_ack *ack,
     *fault = PF_FAULT_NONE;
     *after = now;
     return POCKETFED_OK;
+}
+
+enum pocketfed_status pf_proof_line_read(const char *line, size_t len,
+                                         const char *name, struct pf_proof *out)
+{
+    enum pocketfed_status st = POCKETFED_MALFORMED;
+    struct pf_json_doc *doc = NULL;
+    const char *text;
+
+    if (pf_json_parse(line, len, &doc, NULL) != POCKETFED_OK)
+        return st;
+    text = pf_json_text(pf_json_get(pf_json_root(doc), name));
+    memset(out, 0, sizeof *out);
+    if (text && pf_json_decode(pf_proof_fields, PF_JSON_IGNORE, text,
+                               strlen(text), out, NULL) == POCKETFED_OK)
+        st = POCKETFED_OK;
+    pf_json_free(doc);
+    return st;
 }
 
 /* ---- keys ---- */

@@ -39,7 +39,8 @@ enum pf_proof_fault {
     PF_FAULT_NONE,
     PF_FAULT_WRONG,     /* it does not prove what it should */
     PF_FAULT_REWRITTEN, /* the log does not begin with what was known of it */
-    PF_FAULT_EQUIVOCAL, /* two records for one round */
+    PF_FAULT_EQUIVOCAL, /* two records for one round or place, two logs of one
+                           size */
 };
 
 /* Record, head and their signatures alone: what can be checked without knowing
@@ -48,7 +49,8 @@ enum pocketfed_status pf_proof_read(const struct pf_proof *proof,
                                     const struct pf_record_keys *keys,
                                     struct pf_history *out,
                                     struct pf_error *err);
-/* Does `proof` prove the acknowledged update, going on from `before`? OK with
+/* Does `proof` prove the acknowledged update in the round that it counts in,
+ * going on from `before`? OK with
  * *after filled (it may be `before`); else PROOF (MALFORMED, UNSUPPORTED when
  * it cannot be read) with *fault, and *after as it was. */
 enum pocketfed_status
@@ -56,6 +58,12 @@ pf_proof_check(const struct pf_proof *proof, const struct pf_ack *ack,
                const struct pf_record_keys *keys,
                const struct pf_history *before, struct pf_history *after,
                enum pf_proof_fault *fault, struct pf_error *err);
+
+/* A line of text that keeps a proof, {"proof":"..."} with its exact JSON, and
+ * maybe other members: MALFORMED when it is none. `name` is the member's. */
+enum pocketfed_status pf_proof_line_read(const char *line, size_t len,
+                                         const char *name,
+                                         struct pf_proof *out);
 
 /* A rotation's statement by the key that it replaces: OK with *out, PROOF or
  * MALFORMED. */

@@ -71,19 +71,29 @@ void pf_statement_field(const uint8_t sig[PF_SIGNATURE_LEN], char out[96])
     pf_base64(sig, PF_SIGNATURE_LEN, out);
 }
 
+enum pocketfed_status pf_statement_parse(const char *field,
+                                         uint8_t sig[PF_SIGNATURE_LEN])
+{
+    uint8_t got[PF_SIGNATURE_LEN];
+    size_t n = sizeof got, n_field;
+
+    if (!field)
+        return POCKETFED_PROOF;
+    n_field = strnlen(field, PF_BASE64_LEN(PF_SIGNATURE_LEN) + 1);
+    if (n_field != PF_BASE64_LEN(PF_SIGNATURE_LEN) ||
+        pf_unbase64(field, n_field, got, &n) || n != sizeof got)
+        return POCKETFED_PROOF;
+    memcpy(sig, got, sizeof got);
+    return POCKETFED_OK;
+}
+
 enum pocketfed_status pf_statement_verify_field(const struct pf_key *record_key,
                                                 const char *label,
                                                 const void *body, size_t len,
                                                 const char *field)
 {
     uint8_t sig[PF_SIGNATURE_LEN];
-    size_t n = sizeof sig, n_field;
+    enum pocketfed_status st = pf_statement_parse(field, sig);
 
-    if (!field)
-        return POCKETFED_PROOF;
-    n_field = strnlen(field, PF_BASE64_LEN(PF_SIGNATURE_LEN) + 1);
-    if (n_field != PF_BASE64_LEN(PF_SIGNATURE_LEN) ||
-        pf_unbase64(field, n_field, sig, &n) || n != sizeof sig)
-        return POCKETFED_PROOF;
-    return pf_statement_verify(record_key, label, body, len, sig);
+    return st ? st : pf_statement_verify(record_key, label, body, len, sig);
 }

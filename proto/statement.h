@@ -30,8 +30,10 @@ enum pocketfed_status pf_statement_verify(const struct pf_key *record_key,
                                           const char *label, const void *body,
                                           size_t len,
                                           const uint8_t sig[PF_SIGNATURE_LEN]);
-/* The header value form: base64; verify_field is PROOF also when it is absent
- * (NULL) or not base64 of 64 bytes. */
+/* The header value form: base64. parse and verify_field are PROOF also when it
+ * is absent (NULL) or not base64 of 64 bytes. */
+enum pocketfed_status pf_statement_parse(const char *field,
+                                         uint8_t sig[PF_SIGNATURE_LEN]);
 void pf_statement_field(const uint8_t sig[PF_SIGNATURE_LEN], char out[96]);
 enum pocketfed_status pf_statement_verify_field(const struct pf_key *record_key,
                                                 const char *label,

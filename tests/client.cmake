@@ -1,26 +1,26 @@
 # client: the participation, the handle, requests, storage, transports.
 set(PF_CLIENT_ROOMS pf_base pf_crypto pf_kernels pf_nn pf_codec pf_formats
   pf_proto pf_client)
-foreach(module participation persistence finished)
+foreach(module participation persistence finished proving)
   pf_test(unit_${module} LABEL unit
     SOURCES unit/test_${module}.c check/world.c check/memberside.c
-            check/fakeserver.c check/guard.c
+            check/fakeserver.c check/fakelog.c check/guard.c
     ROOMS ${PF_CLIENT_ROOMS})
 endforeach()
 pf_test(unit_request LABEL unit SOURCES unit/test_request.c
   ROOMS ${PF_CLIENT_ROOMS})
 pf_test(unit_storage LABEL unit SOURCES unit/test_storage.c check/tmpdir.c
   ROOMS ${PF_CLIENT_ROOMS})
-foreach(module join join_refused client leave)
+foreach(module join join_refused client leave verify)
   pf_test(unit_${module} LABEL unit
-    SOURCES unit/test_${module}.c check/appside.c check/fakeserver.c
+    SOURCES unit/test_${module}.c check/appside.c check/fakeserver.c check/fakelog.c
             check/guard.c check/tmpdir.c
     ROOMS ${PF_CLIENT_ROOMS})
 endforeach()
 pf_test(unit_transport_curl LABEL unit SOURCES unit/test_transport_curl.c
   ROOMS ${PF_CLIENT_ROOMS} LIBS PkgConfig::MICROHTTPD)
 pf_fuzz(fuzz_reply
-  SOURCES fuzz/fuzz_reply.c check/memberside.c check/fakeserver.c check/guard.c
+  SOURCES fuzz/fuzz_reply.c check/memberside.c check/fakeserver.c check/fakelog.c check/guard.c
   ROOMS ${PF_CLIENT_ROOMS} CORPUS reply)
 target_include_directories(fuzz_reply PRIVATE ${CMAKE_SOURCE_DIR}/tests/check)
 

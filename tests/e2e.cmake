@@ -25,6 +25,8 @@ foreach(part hostile reload admin_tcp)
   pf_e2e(e2e_${part} e2e/${part}.c e2e/smalltask.c check/rawhttp.c
     check/crafted.c)
 endforeach()
+pf_e2e(e2e_proofs e2e/proofs.c)
+target_link_libraries(e2e_proofs PRIVATE PkgConfig::SQLITE3) # to tamper with
 pf_e2e(e2e_cli e2e/cli.c e2e/words.c)
 pf_e2e(e2e_cli_use e2e/cli_use.c e2e/words.c)
 

@@ -55,7 +55,8 @@ enum cli_origin { CLI_DEFAULT, CLI_FILE, CLI_ENV, CLI_GIVEN };
 
 struct cli_value {
     const struct cli_option *option;
-    const char *text; /* NULL: not set */
+    const char *text;    /* NULL: not set */
+    const char *earlier; /* when it is given twice: the first; else NULL */
     enum cli_origin origin;
 };
 
@@ -105,6 +106,8 @@ int cli_takes_word(const char *word);
 int cli_settle(struct cli *c);
 /* Values by option name; asking for one the command lacks is a defect. */
 const char *cli_text(const struct cli *c, const char *name); /* NULL: unset */
+/* The first of a text that was given twice; NULL when it was not. */
+const char *cli_text_earlier(const struct cli *c, const char *name);
 int cli_flag(const struct cli *c, const char *name);
 int64_t cli_int(const struct cli *c, const char *name);
 double cli_real(const struct cli *c, const char *name);

@@ -8,7 +8,7 @@
 
 #include "crypto.h"
 #include "device.h"
-#include "storage.h"
+#include "keyring.h"
 #include "text.h"
 
 static int in_use(const char *dir)
@@ -37,15 +37,29 @@ static void when(int64_t ms, char *out, size_t cap)
         strftime(out, cap, "%Y-%m-%d %H:%M:%S UTC", &tm);
 }
 
-static void print_text(const struct pf_membership *m,
-                       const struct pf_counters *n, const char *dir)
+/* Fingerprint of the record key in force: the join link's, or what replaced it.
+ */
+static void record_key(const struct pf_storage *s,
+                       const struct pf_membership *m, char hex[65])
 {
-    char device[33], key[65], last[40], up[24], down[24];
-    uint8_t fingerprint[32];
+    struct pf_keyring k;
+    uint8_t print[32];
+
+    if (pf_keyring_load(&k, s, m->record_key, NULL))
+        pf_sha256(m->record_key, sizeof m->record_key, print);
+    else
+        pf_key_fingerprint(pf_keyring_now(&k), print);
+    pf_keyring_free(&k);
+    pf_hex(print, 32, hex);
+}
+
+static void print_text(const struct pf_membership *m,
+                       const struct pf_counters *n, const char *dir,
+                       const char *key)
+{
+    char device[33], last[40], up[24], down[24];
 
     pf_hex(m->device, sizeof m->device, device);
-    pf_sha256(m->record_key, sizeof m->record_key, fingerprint);
-    pf_hex(fingerprint, 32, key);
     when(n->last_accepted_ms, last, sizeof last);
     cli_out("device   %s, number %llu, in %s\n", device,
             (unsigned long long)m->ordinal, dir);
@@ -64,15 +78,13 @@ static void print_text(const struct pf_membership *m,
 }
 
 static void print_json(const struct pf_membership *m,
-                       const struct pf_counters *n, const char *dir)
+                       const struct pf_counters *n, const char *dir,
+                       const char *key)
 {
-    char device[33], key[65];
-    uint8_t fingerprint[32];
+    char device[33];
     struct pf_buf b;
 
     pf_hex(m->device, sizeof m->device, device);
-    pf_sha256(m->record_key, sizeof m->record_key, fingerprint);
-    pf_hex(fingerprint, 32, key);
     pf_buf_init(&b, 8192);
     pf_buf_addf(&b,
                 "{\"device\":\"%s\",\"ordinal\":\"%llu\",\"task\":\"%s\","
@@ -104,6 +116,7 @@ static int status(struct cli *c)
     struct pf_counters n;
     struct pf_storage s;
     struct pf_error err = {0};
+    char key[65];
 
     s.lock_fd = -1;
     if (device_dir(c, s.dir, sizeof s.dir, &err))
@@ -114,10 +127,11 @@ static int status(struct cli *c)
         return cli_fail(c, &err, "there is no status to show");
     }
     pf_storage_counters(&s, &n);
+    record_key(&s, &m, key);
     if (c->json)
-        print_json(&m, &n, s.dir);
+        print_json(&m, &n, s.dir, key);
     else
-        print_text(&m, &n, s.dir);
+        print_text(&m, &n, s.dir, key);
     return CLI_OK;
 }
 

@@ -9,7 +9,7 @@
 #include "kernels.h"
 
 extern const struct cli_command cmd_join, cmd_train, cmd_train_local,
-    cmd_status, cmd_predict, cmd_model_info, cmd_model_eval, cmd_data_split,
+    cmd_status, cmd_verify, cmd_predict, cmd_model_info, cmd_model_eval, cmd_data_split,
     cmd_task_create, cmd_task_list, cmd_task_show, cmd_task_pause,
     cmd_task_finish, cmd_round_abort, cmd_round_classes, cmd_round_rollback,
     cmd_task_resume, cmd_task_model, cmd_token_create, cmd_round_show,
@@ -20,6 +20,7 @@ const struct cli_command *const cli_commands[] = {
     &cmd_join,
     &cmd_train,
     &cmd_status,
+    &cmd_verify,
     &cmd_predict,
     &cmd_leave,
     &cmd_task_create,

@@ -62,7 +62,8 @@ static void collect(struct cli *c, const struct cli_option *o)
     for (; o && o->name; o++) {
         if (c->n_values == CLI_MAX_OPTIONS)
             return;
-        c->value[c->n_values++] = (struct cli_value){o, o->preset, CLI_DEFAULT};
+        c->value[c->n_values++] =
+            (struct cli_value){o, o->preset, NULL, CLI_DEFAULT};
     }
 }
 
@@ -301,6 +302,8 @@ static int take(struct cli *c, unsigned i, const char *text)
         text = "1";
     else if (bad_value(v->option, text, why, sizeof why))
         return cli_usage(c, "--%s: %s", v->option->name, why);
+    if (v->origin == CLI_GIVEN)
+        v->earlier = v->text;
     v->text = text;
     v->origin = CLI_GIVEN;
     return CLI_OK;
@@ -412,6 +415,13 @@ const char *cli_text(const struct cli *c, const char *name)
     const struct cli_value *v = find(c, name);
 
     return v ? v->text : NULL;
+}
+
+const char *cli_text_earlier(const struct cli *c, const char *name)
+{
+    const struct cli_value *v = find(c, name);
+
+    return v ? v->earlier : NULL;
 }
 
 int cli_flag(const struct cli *c, const char *name)

@@ -61,13 +61,13 @@ static struct pf_key *signer(struct pf_app *a, enum pf_call_id call,
 
 /* 1 when the signature is right; *created_ms is its time. */
 static int check_signature(struct pf_app *a, enum pf_call_id call,
-                           const struct pocketfed_request *r,
+                           const struct pocketfed_request *r, const char *path,
                            int64_t *created_ms)
 {
     struct pf_signed_request parts = {
         .method = r->method,
-        .path = r->target,
-        .query = "?",
+        .path = path,
+        .query = a->fake.query[0] ? a->fake.query : "?",
         .content_digest = header(r, "Content-Digest"),
         .repr_digest = header(r, "Repr-Digest"),
         .record_key = header(r, "Pocketfed-Record-Key"),
@@ -84,10 +84,11 @@ static int check_signature(struct pf_app *a, enum pf_call_id call,
     pf_hex(want, 32, hex);
     ok = a->any_record_key ||
          (parts.record_key && strcmp(parts.record_key, hex) == 0);
-    pf_sha256(r->body, r->body_len, is);
-    if (r->body)
+    if (pf_calls[call].body != PF_BODY_NONE) {
+        pf_sha256(r->body, r->body_len, is);
         ok = ok && field && pf_digest_field_parse(field, want) &&
              memcmp(is, want, 32) == 0;
+    }
     ok = ok &&
          !pf_httpsig_parse(header(r, "Signature-Input"), header(r, "Signature"),
                            &parts, &sig, NULL) &&
@@ -113,10 +114,40 @@ static void refuse_time(struct pf_app *a, struct pf_fake_reply *r)
     pf_statement_field(sig, r->statement);
 }
 
+/* What a daemon says that was given a new record key. */
+static int refuse_key(struct pf_app *a, const struct pocketfed_request *r,
+                      struct pf_fake_reply *reply)
+{
+    const char *named = header(r, "Pocketfed-Record-Key");
+    struct pf_problem p;
+    char hex[65];
+
+    pf_hex(a->fake.replaced, 32, hex);
+    if (!a->fake.rotation.len || !named || strcmp(named, hex) != 0)
+        return 0;
+    pf_problem_set(&p, PF_PROBLEM_RECORD_KEY, "another record key");
+    pf_buf_init(&reply->body, 1 << 16);
+    reply->status = 421;
+    MUST(!pf_problem_encode(&p, &reply->body));
+    return 1;
+}
+
+static void split_target(struct pf_app *a, const char *target, char *path,
+                         size_t cap)
+{
+    size_t n = strcspn(target, "?");
+
+    MUST(n < cap && strlen(target + n) < sizeof a->fake.query);
+    memcpy(path, target, n);
+    path[n] = '\0';
+    snprintf(a->fake.query, sizeof a->fake.query, "%s", target + n);
+}
+
 static enum pocketfed_status serve(void *ctx, const struct pocketfed_request *r,
                                    struct pf_memory_reply *out)
 {
     struct pf_app *a = ctx;
+    char path[256];
     const struct pf_call *call;
     struct pf_call_args args;
     struct pf_fake_reply reply;
@@ -135,12 +166,13 @@ static enum pocketfed_status serve(void *ctx, const struct pocketfed_request *r,
         return POCKETFED_UNREACHABLE;
     }
     memset(&args, 0, sizeof args);
-    call = pf_call_match(PF_LISTEN_CLIENT, r->method, r->target, &args, &known,
-                         &allow);
+    split_target(a, r->target, path, sizeof path);
+    call =
+        pf_call_match(PF_LISTEN_CLIENT, r->method, path, &args, &known, &allow);
     MUST(call);
     memset(&reply, 0, sizeof reply);
-    if (call->auth != PF_AUTH_NONE) {
-        if (!check_signature(a, call->id, r, &created_ms))
+    if (call->auth != PF_AUTH_NONE && !refuse_key(a, r, &reply)) {
+        if (!check_signature(a, call->id, r, path, &created_ms))
             a->fake.bad_signatures++;
         off = created_ms - a->fake.now_ms;
         if (off > PF_SKEW_S * 1000 || off < -PF_SKEW_S * 1000)

@@ -59,7 +59,7 @@ void fakelog_seal(struct fakelog *l, const struct pf_ack *acks, size_t n,
     memset(r, 0, sizeof *r);
     rec->version = PF_RECORD_VERSION;
     memcpy(rec->task, acks[0].task, sizeof rec->task);
-    rec->round = acks[0].round;
+    rec->round = acks[0].counted;
     rec->outcome = model ? PF_RECORD_PUBLISHED : PF_RECORD_ABANDONED;
     memcpy(rec->plan, acks[0].plan, 32);
     memcpy(rec->base, acks[0].base, 32);
@@ -94,7 +94,7 @@ static size_t find_leaf(const struct fakelog_round *r, const struct pf_ack *ack)
     uint8_t name[32];
     size_t i;
 
-    pf_pseudonym(ack->device, ack->task, ack->round, name);
+    pf_pseudonym(ack->device, ack->task, ack->counted, name);
     for (i = 0; i < r->n_leaves; i++)
         if (memcmp(r->leaf[i].pseudonym, name, 32) == 0)
             break;
@@ -159,7 +159,7 @@ int fakelog_prove(const struct fakelog *l, const struct pf_ack *ack,
     size_t i, leaf;
 
     for (i = 0; i < l->n && !r; i++)
-        if (l->round[i].record.round == ack->round)
+        if (l->round[i].record.round == ack->counted)
             r = &l->round[i];
     if (!r)
         return 0;

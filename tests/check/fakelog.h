@@ -25,8 +25,8 @@ struct fakelog {
 };
 
 void fakelog_init(struct fakelog *l, const struct pf_key *key);
-/* Ends acks[0]->round with these acknowledged updates and `model` as what came
- * of it (NULL: it is abandoned). base and plan are those of the first. */
+/* Ends acks[0]->counted with these acknowledged updates and `model` as what
+ * came of it (NULL: it is abandoned). base and plan are those of the first. */
 void fakelog_seal(struct fakelog *l, const struct pf_ack *acks, size_t n,
                   const uint8_t *model);
 /* Signs round i's record anew after a change of its struct. */

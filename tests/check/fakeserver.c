@@ -71,6 +71,7 @@ void pf_fake_start(struct pf_fake *f, const char *task)
     pf_buf_init(&f->plan_bytes, PF_MAX_PLAN);
     pf_buf_init(&f->model_file, 1 << 20);
     pf_buf_init(&f->frame, 1 << 20);
+    pf_buf_init(&f->rotation, PF_ROTATION_MAX);
     if (pf_model_create(SPEC, strlen(SPEC), &f->model, &err)) {
         fprintf(stderr, "%s\n", err.text);
         abort();
@@ -98,12 +99,34 @@ void pf_fake_stop(struct pf_fake *f)
 {
     pf_key_free(f->record_key);
     pf_key_free(f->other_key);
+    pf_key_free(f->former_key);
+    pf_buf_free(&f->rotation);
     pf_key_free(f->device_key);
     pf_model_free(f->model);
     pf_plan_free(&f->plan);
     pf_buf_free(&f->plan_bytes);
     pf_buf_free(&f->model_file);
     pf_buf_free(&f->frame);
+}
+
+void pf_fake_rotate(struct pf_fake *f)
+{
+    struct pf_rotation r = {.time_ms = f->now_ms};
+    uint8_t raw[PF_PUBLIC_MAX], sig[PF_SIGNATURE_LEN];
+
+    pf_key_free(f->former_key);
+    f->former_key = f->record_key;
+    MUST(!pf_key_generate(PF_KEY_ED25519, &f->record_key));
+    pf_key_fingerprint(f->former_key, f->replaced);
+    pf_key_public(f->former_key, raw);
+    memcpy(r.old_key, raw, 32);
+    pf_key_public(f->record_key, raw);
+    memcpy(r.new_key, raw, 32);
+    pf_buf_clear(&f->rotation);
+    MUST(!pf_json_encode(pf_rotation_fields, &r, &f->rotation));
+    MUST(!pf_statement_sign(f->former_key, PF_SAY_ROTATION, f->rotation.data,
+                            f->rotation.len, sig));
+    pf_statement_field(sig, f->rotation_statement);
 }
 
 void pf_fake_reply_free(struct pf_fake_reply *r)
@@ -193,14 +216,47 @@ static void take_update(struct pf_fake *f, const struct pf_call_args *args,
     memset(&a, 0, sizeof a);
     snprintf(a.task, sizeof a.task, "%s", u.task);
     memcpy(a.device, f->device, sizeof a.device);
-    a.round = args->round;
+    a.round = a.counted = args->round;
     memcpy(a.base, u.base, 32);
     memcpy(a.plan, u.plan, 32);
     pf_sha256(body, len, a.digest);
     a.examples = a.weight = u.examples;
+    if (f->n_acks < sizeof f->acks / sizeof f->acks[0])
+        f->acks[f->n_acks++] = a;
     if (f->keep_contributing && f->work.round == u.round)
         f->work.round++;
     answer_json(f, PF_CALL_UPDATE, 201, PF_SAY_ACK, pf_ack_fields, &a, r);
+}
+
+/* As the daemon does: 404 while the round has no record. */
+static void prove(struct pf_fake *f, uint64_t round, struct pf_fake_reply *r)
+{
+    static struct pf_proof proof;
+    const char *since = strstr(f->query, "since=");
+    size_t i;
+
+    memcpy(f->proof_query, f->query, sizeof f->proof_query);
+    r->status = 404;
+    for (i = 0; f->log && i < f->n_acks; i++) {
+        if (f->acks[i].counted != round ||
+            !fakelog_prove(f->log, &f->acks[i],
+                           since ? strtoull(since + 6, NULL, 10) : 0, &proof))
+            continue;
+        answer_json(f, PF_CALL_PROOF, 200, NULL, pf_proof_fields, &proof, r);
+        return;
+    }
+}
+
+static void tell_key(struct pf_fake *f, const uint8_t asked[32],
+                     struct pf_fake_reply *r)
+{
+    r->status = 404;
+    if (!f->rotation.len || memcmp(asked, f->replaced, 32) != 0)
+        return;
+    r->status = 200;
+    MUST(!pf_buf_add(&r->body, f->rotation.data, f->rotation.len));
+    answer(f, PF_CALL_KEY, NULL, r);
+    memcpy(r->statement, f->rotation_statement, sizeof r->statement);
 }
 
 void pf_fake_serve(struct pf_fake *f, enum pf_call_id call,
@@ -245,6 +301,12 @@ void pf_fake_serve(struct pf_fake *f, enum pf_call_id call,
         break;
     case PF_CALL_LEAVE:
         r->status = 204;
+        break;
+    case PF_CALL_PROOF:
+        prove(f, args->round, r);
+        break;
+    case PF_CALL_KEY:
+        tell_key(f, args->digest, r);
         break;
     default:
         r->status = 404;

@@ -8,6 +8,7 @@
 #include "buf.h"
 #include "calls.h"
 #include "crypto.h"
+#include "fakelog.h"
 #include "messages.h"
 #include "model.h"
 #include "plan.h"
@@ -45,6 +46,19 @@ struct pf_fake {
     /* What the rules of the server are. */
     int keep_contributing; /* after an update: next round, same base */
 
+    /* Proofs are told from here, NULL: 404; what was acknowledged; the
+     * request's query, set by whoever serves. */
+    const struct fakelog *log;
+    struct pf_ack acks[16];
+    size_t n_acks;
+    char query[128],
+        proof_query[128]; /* of this, of the last proof's request */
+    /* What GET /v1/keys answers about this key; made by pf_fake_rotate. */
+    uint8_t replaced[32];
+    struct pf_buf rotation;
+    char rotation_statement[96];
+    struct pf_key *former_key;
+
     int calls[PF_CALL_COUNT];
     int bad_signatures;
     struct pf_buf frame; /* last update */
@@ -55,6 +69,8 @@ struct pf_fake {
 void pf_fake_start(struct pf_fake *f, const char *task);
 /* Plan and model into bytes and digests, after a change. */
 void pf_fake_publish(struct pf_fake *f);
+/* A new record key, by the word of the present one. Plans are signed by it. */
+void pf_fake_rotate(struct pf_fake *f);
 void pf_fake_stop(struct pf_fake *f);
 void pf_fake_reply_free(struct pf_fake_reply *r);
 /* Serves one call. r was zeroed or used before. */

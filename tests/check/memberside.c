@@ -44,6 +44,20 @@ static enum pocketfed_status load(void *ctx, const char *name,
     return b ? pf_buf_add(out, b->data, b->len) : POCKETFED_NOT_FOUND;
 }
 
+static enum pocketfed_status last(void *ctx, const char *name,
+                                  struct pf_buf *out)
+{
+    const struct pf_buf *b = pf_side_file(ctx, name);
+    const char *line, *end;
+
+    if (!b || b->len == 0)
+        return POCKETFED_NOT_FOUND;
+    end = pf_buf_str(b) + b->len - 1;
+    for (line = end; line > pf_buf_str(b) && line[-1] != '\n'; line--)
+        ;
+    return pf_buf_add(out, line, (size_t)(end - line));
+}
+
 static void forget(void *ctx, const char *name)
 {
     struct pf_side *s = ctx;
@@ -74,6 +88,53 @@ static enum pocketfed_status object_put(void *ctx, const uint8_t digest[32],
     return save(ctx, hex, p, len);
 }
 
+static enum pocketfed_status append(void *ctx, const char *name,
+                                    const char *line, size_t key_len)
+{
+    struct pf_side *s = ctx;
+    const struct pf_buf *b = pf_side_file(s, name);
+    struct pf_buf all, was;
+    enum pocketfed_status st;
+
+    if (s->cannot_append)
+        return POCKETFED_IO;
+    pf_buf_init(&was, 1 << 20);
+    if (last(ctx, name, &was) == POCKETFED_OK && was.len >= key_len &&
+        memcmp(was.data, line, key_len) == 0) {
+        pf_buf_free(&was);
+        return POCKETFED_OK;
+    }
+    pf_buf_free(&was);
+    pf_buf_init(&all, 1 << 20);
+    if (b)
+        pf_buf_add(&all, b->data, b->len);
+    pf_buf_adds(&all, line);
+    pf_buf_adds(&all, "\n");
+    st = save(ctx, name, all.data, all.len);
+    pf_buf_free(&all);
+    return st;
+}
+
+static enum pocketfed_status rotated(void *ctx, const struct pf_rotation *r,
+                                     const void *body, size_t len,
+                                     const char *statement)
+{
+    struct pf_side *s = ctx;
+    struct pf_key **key = &s->own_key[s->rotations];
+
+    (void)body;
+    (void)len;
+    (void)statement;
+    if (s->rotations == PF_SIDE_KEYS - 1 ||
+        pf_key_from_public(PF_KEY_ED25519, r->new_key, 32, key))
+        abort();
+    memmove(s->view + 1, s->view, sizeof s->view - sizeof s->view[0]);
+    s->view[0] = s->member.record_key = *key;
+    s->member.keys = (struct pf_record_keys){s->view, (size_t)s->rotations + 2};
+    s->rotations++;
+    return POCKETFED_OK;
+}
+
 void pf_side_restart(struct pf_side *s)
 {
     pf_participation_free(s->p);
@@ -91,7 +152,7 @@ void pf_side_start(struct pf_side *s, struct pf_fake *fake)
     memcpy(fake->device, device, sizeof device);
     memcpy(s->member.device, device, sizeof device);
     snprintf(s->member.task, sizeof s->member.task, "%s", fake->plan.task);
-    s->member.record_key = fake->record_key;
+    s->view[0] = s->member.record_key = fake->record_key;
     s->member.client_version = "0.1.0";
     s->examples = (struct pf_examples){
         .n = PF_FAKE_EXAMPLES,
@@ -104,6 +165,9 @@ void pf_side_start(struct pf_side *s, struct pf_fake *fake)
         .save = save,
         .load = load,
         .remove = forget,
+        .append = append,
+        .last = last,
+        .rotated = rotated,
     };
     pf_side_restart(s);
 }
@@ -113,6 +177,8 @@ void pf_side_stop(struct pf_side *s)
     size_t i;
 
     pf_participation_free(s->p);
+    for (i = 0; i < PF_SIDE_KEYS; i++)
+        pf_key_free(s->own_key[i]);
     for (i = 0; i < PF_SIDE_FILES; i++)
         pf_buf_free(&s->files[i].data);
 }
@@ -126,6 +192,7 @@ static enum pocketfed_status exchange(struct pf_side *s,
     uint8_t *flush; /* a body is no string: nothing readable follows it */
 
     memset(&r, 0, sizeof r);
+    memcpy(s->fake->query, want->query, sizeof want->query);
     pf_fake_serve(s->fake, want->call, &want->args, want->body, want->body_len,
                   &r);
     flush = pf_guard_copy(r.body.data, r.body.len);

@@ -7,7 +7,8 @@
 #include "fakeserver.h"
 #include "participation.h"
 
-#define PF_SIDE_FILES 8
+#define PF_SIDE_FILES 12
+#define PF_SIDE_KEYS  6
 
 struct pf_side {
     struct pf_member member;
@@ -19,6 +20,11 @@ struct pf_side {
         struct pf_buf data;
     } files[PF_SIDE_FILES]; /* saved state, and objects by their hex digest */
     struct pf_fake *fake;
+    /* The record keys that were followed, the newest first. */
+    const struct pf_key *view[PF_SIDE_KEYS];
+    struct pf_key *own_key[PF_SIDE_KEYS];
+    int rotations;
+    int cannot_append; /* the disk is full */
     struct pf_error err;
     int64_t waited_ms; /* the last wait */
     int waits;

@@ -51,6 +51,7 @@ static const struct row rows[] = {
     {"status", "--dir %device", "--dir %stranger", 4},
     {"train", "--data %data --dir %device --threads 2",
      "--data %data --dir %stranger", 4},
+    {"verify", "--dir %device", "--dir %stranger", 4},
     {"round show", "c --socket %admin.sock", "none --socket %admin.sock", 4},
     {"device show", "first 0 --socket %admin.sock",
      "first 77 --socket %admin.sock", 4},

@@ -16,8 +16,11 @@ static struct pf_error err;
 
 static struct pf_ack ack_of(int device, uint64_t round)
 {
-    struct pf_ack a = {
-        .task = "mnist", .round = round, .weight = 100, .examples = 100};
+    struct pf_ack a = {.task = "mnist",
+                       .round = round,
+                       .counted = round,
+                       .weight = 100,
+                       .examples = 100};
 
     memset(a.device, device, sizeof a.device);
     memset(a.base, (int)round - 1, 32); /* the model of the round before */
@@ -157,7 +160,7 @@ static void a_byte_changed_in_the_acknowledgement_is_noticed(void **state)
     (void)state;
     assert_true(fakelog_prove(&l, &ack, 0, &proof));
     EACH_BYTE_OF(ack.device, check(&ack));
-    EACH_BYTE_OF(ack.round, check(&ack));
+    EACH_BYTE_OF(ack.counted, check(&ack));
     EACH_BYTE_OF(ack.base, check(&ack));
     EACH_BYTE_OF(ack.plan, check(&ack));
     EACH_BYTE_OF(ack.digest, check(&ack));
@@ -270,6 +273,24 @@ static void a_log_that_became_shorter_is_noticed(void **state)
     assert_non_null(strstr(err.text, "shorter"));
 }
 
+static void two_logs_of_one_size_are_equivocation(void **state)
+{
+    struct pf_ack ack = ack_of(2, 3);
+
+    (void)state;
+    know_round_3();
+    l.round[0].record.saturated ^= 1;
+    fakelog_resign(&l, 0);
+    l.n = 3;
+    assert_true(fakelog_prove(&l, &ack, 3, &proof));
+    l.n = 6;
+    l.round[0].record.saturated ^= 1;
+    fakelog_resign(&l, 0);
+    assert_int_equal(check(&ack), POCKETFED_PROOF);
+    assert_int_equal(fault, PF_FAULT_EQUIVOCAL);
+    assert_non_null(strstr(err.text, "two different logs"));
+}
+
 static void growth_from_another_size_is_none(void **state)
 {
     struct pf_ack ack = ack_of(2, 5);
@@ -297,7 +318,8 @@ static void the_next_record_names_the_one_before(void **state)
     l.round[3].record.previous[0] ^= 1;
     fakelog_resign(&l, 3);
     assert_int_equal(check(&ack), POCKETFED_PROOF);
-    assert_non_null(strstr(err.text, "does not name"));
+    assert_int_equal(fault, PF_FAULT_EQUIVOCAL);
+    assert_non_null(strstr(err.text, "equivocation"));
     assert_true(fakelog_prove(&l, &ack, 3, &proof));
     assert_int_equal(check(&ack), 0);
 }
@@ -370,6 +392,7 @@ int main(void)
         TEST(two_records_for_one_round_are_equivocation),
         TEST(a_history_that_was_rewritten_is_noticed),
         TEST(a_log_that_became_shorter_is_noticed),
+        TEST(two_logs_of_one_size_are_equivocation),
         TEST(growth_from_another_size_is_none),
         TEST(the_next_record_names_the_one_before),
         TEST(a_new_key_follows_only_from_the_pinned_one),

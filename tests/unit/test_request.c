@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 #include "request.h"
@@ -15,6 +16,7 @@ struct world {
     struct pf_peer peer;
     struct pf_want_request want;
     struct pf_built_request b;
+    const char *query; /* as it is verified; NULL: none */
 };
 
 static void start(struct world *w, enum pf_key_alg alg)
@@ -70,8 +72,8 @@ static enum pocketfed_status verify(struct world *w, struct pf_signature *sig)
 {
     struct pf_signed_request r = {
         .method = w->b.r.method,
-        .path = w->b.r.target,
-        .query = "?",
+        .path = w->b.path,
+        .query = w->query ? w->query : "?",
         .content_digest = header(w, "Content-Digest"),
         .repr_digest = header(w, "Repr-Digest"),
         .record_key = header(w, "Pocketfed-Record-Key"),
@@ -164,6 +166,26 @@ static void a_changed_part_does_not_verify(void **state)
     w.b.path[1] = 'v';
     assert_int_equal(verify(&w, &sig), POCKETFED_OK);
     w.b.record_key[0] = '1';
+    assert_int_equal(verify(&w, &sig), POCKETFED_PROOF);
+    stop(&w);
+}
+
+static void a_query_is_sent_and_signed(void **state)
+{
+    struct pf_signature sig;
+    struct world w;
+
+    (void)state;
+    start(&w, PF_KEY_ED25519);
+    snprintf(w.want.query, sizeof w.want.query, "?since=7");
+    build(&w);
+    assert_non_null(strstr(w.b.r.target, w.b.path));
+    assert_string_equal(w.b.r.target + strlen(w.b.path), "?since=7");
+    w.query = "?since=7";
+    assert_int_equal(verify(&w, &sig), POCKETFED_OK);
+    w.query = "?since=8";
+    assert_int_equal(verify(&w, &sig), POCKETFED_PROOF);
+    w.query = NULL;
     assert_int_equal(verify(&w, &sig), POCKETFED_PROOF);
     stop(&w);
 }
@@ -272,6 +294,7 @@ int main(void)
         cmocka_unit_test(an_update_signs_repr_digest_and_expects_a_continue),
         cmocka_unit_test(plans_and_models_are_fetched_unsigned),
         cmocka_unit_test(a_changed_part_does_not_verify),
+        cmocka_unit_test(a_query_is_sent_and_signed),
         cmocka_unit_test(each_attempt_has_a_nonce_of_its_own),
         cmocka_unit_test(a_key_in_hardware_signs_by_the_apps_function),
         cmocka_unit_test(a_key_that_does_not_sign_is_an_error),

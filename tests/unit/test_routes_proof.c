@@ -71,7 +71,7 @@ static enum pf_proof_fault prove(struct edge *e, const struct member *m,
     struct pf_proof proof;
     struct edge_reply r;
 
-    ask(e, m, m->ack.round, query, &r);
+    ask(e, m, m->ack.counted, query, &r);
     edge_expect(&r, 200, PF_PROBLEM_NONE);
     memset(&proof, 0, sizeof proof);
     assert_int_equal(pf_json_decode(pf_proof_fields, PF_JSON_REFUSE,

@@ -237,16 +237,45 @@ static void receipts_are_appended_once(void **state)
     pf_buf_free(&out);
 }
 
-static void a_torn_receipt_does_not_swallow_the_next(void **state)
+static void a_torn_line_is_cut_off_by_the_next(void **state)
 {
+    static const char *const torn[] = {"one\ntw", "one\n", "tw", ""};
+    static const char *const after[] = {"one\ntwo\n", "one\ntwo\n", "two\n",
+                                        "two\n"};
     struct world *w = *state;
     struct pf_buf out;
 
-    scribble(w, "receipts.jsonl", "one\ntw");
-    append(w, "two", 3);
+    for (size_t i = 0; i < 4; i++) {
+        scribble(w, "receipts.jsonl", torn[i]);
+        append(w, "two", 3);
+        pf_buf_init(&out, 1000);
+        pf_storage_load(&w->s, "receipts.jsonl", &out, NULL);
+        assert_string_equal(pf_buf_str(&out), after[i]);
+        pf_buf_free(&out);
+    }
+}
+
+static void the_last_line_is_the_last_whole_one(void **state)
+{
+    static const char *const text[] = {"one\ntwo\n", "one\ntwo\nthr", "one\n",
+                                       "\n"};
+    static const char *const last[] = {"two", "two", "one", ""};
+    struct world *w = *state;
+    struct pf_buf out;
+
     pf_buf_init(&out, 1000);
-    pf_storage_load(&w->s, "receipts.jsonl", &out, NULL);
-    assert_string_equal(pf_buf_str(&out), "one\ntw\ntwo\n");
+    assert_int_equal(pf_storage_last(&w->s, "proofs.jsonl", &out, &w->err),
+                     POCKETFED_NOT_FOUND);
+    scribble(w, "proofs.jsonl", "torn from the beginning");
+    assert_int_equal(pf_storage_last(&w->s, "proofs.jsonl", &out, &w->err),
+                     POCKETFED_NOT_FOUND);
+    for (size_t i = 0; i < 4; i++) {
+        scribble(w, "proofs.jsonl", text[i]);
+        pf_buf_clear(&out);
+        assert_int_equal(pf_storage_last(&w->s, "proofs.jsonl", &out, &w->err),
+                         0);
+        assert_string_equal(pf_buf_str(&out), last[i]);
+    }
     pf_buf_free(&out);
 }
 
@@ -302,7 +331,8 @@ int main(void)
         T(the_two_newest_models_are_kept),
         T(what_a_crash_left_is_swept_at_the_next_start),
         T(receipts_are_appended_once),
-        T(a_torn_receipt_does_not_swallow_the_next),
+        T(a_torn_line_is_cut_off_by_the_next),
+        T(the_last_line_is_the_last_whole_one),
         T(a_wiped_file_is_gone_and_was_overwritten),
         T(a_path_that_is_too_long_is_refused),
     };
