@@ -209,6 +209,7 @@ enum pocketfed_status pf_statedir_open(const struct pf_statedir_config *c,
     }
     if (st != POCKETFED_OK) {
         pf_fail(err, st, "%s", why.text);
+        pf_hint(err, "%s", why.hint);
         goto out;
     }
     st = open_keys(&s, c, err);
