@@ -51,3 +51,5 @@ function(pf_crash name)
 endfunction()
 
 pf_crash(crash_kills LABEL fault TIMEOUT 300 SOURCES ${CRASH}/kills.c ARGS 60 1)
+pf_crash(crash_faults LABEL fault TIMEOUT 300 SOURCES ${CRASH}/faults.c
+  LIBS PkgConfig::SQLITE3)

@@ -134,6 +134,20 @@ static enum pocketfed_status check_segment(struct history *h)
     return st;
 }
 
+static void describe(struct history *h)
+{
+    struct verified *out = h->out;
+    size_t i;
+
+    out->newest = h->round;
+    memcpy(out->model, h->newest_digest, 32);
+    if (h->n_models > 1)
+        memcpy(out->before, h->recent[(h->n_models - 2) % 64], 32);
+    for (i = 0; h->open && i < h->n_ones; i++)
+        if (h->ones[i].extent.offset >= out->last.offset)
+            out->last = h->ones[i].extent;
+}
+
 static enum pocketfed_status end_task(struct history *h)
 {
     enum pocketfed_status st = POCKETFED_OK;
@@ -150,10 +164,8 @@ static enum pocketfed_status end_task(struct history *h)
     for (i = 0; i < keep && i < h->n_models && st == POCKETFED_OK; i++)
         st = check_object(h, h->recent[(h->n_models - 1 - i) % 64],
                           "a model that is kept");
-    if (h->out->tasks == 1) {
-        h->out->newest = h->round;
-        memcpy(h->out->model, h->newest_digest, 32);
-    }
+    if (h->out->tasks == 1)
+        describe(h);
     pf_buf_free(&h->newest);
     pf_plan_free(&h->plan);
     pf_model_free(h->model);

@@ -9,13 +9,17 @@
 #define CRASH_VERIFY_H
 
 #include "book.h"
+#include "round.h"
 
 struct verified {
     unsigned tasks;
     uint64_t rounds, published, accepted; /* over all tasks */
     uint64_t open_accepted;               /* of those, in rounds still open */
-    uint64_t newest;                      /* round of the first task */
-    uint8_t model[32];                    /* its newest model */
+    /* of the first task */
+    uint64_t newest;               /* its newest round */
+    uint8_t model[32], before[32]; /* its newest two models */
+    struct pf_extent last;         /* the one that ends last of what is counted
+                                      in the open round */
 };
 
 /* Nobody may use the state directory meanwhile. 1 when it holds; otherwise 0
