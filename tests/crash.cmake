@@ -53,3 +53,5 @@ endfunction()
 pf_crash(crash_kills LABEL fault TIMEOUT 300 SOURCES ${CRASH}/kills.c ARGS 60 1)
 pf_crash(crash_faults LABEL fault TIMEOUT 300 SOURCES ${CRASH}/faults.c
   LIBS PkgConfig::SQLITE3)
+pf_crash(crash_golden LABEL fault TIMEOUT 120 SOURCES ${CRASH}/golden.c
+  LIBS PkgConfig::SQLITE3)

@@ -272,6 +272,7 @@ static void ended(struct member *m)
 
     if (pf_participation_outcome(m->part) == PF_OUTCOME_ACCEPTED) {
         book_ack(m->book, ack);
+        m->n_acks++;
         m->self.last_round = ack->round;
     } else {
         nap(NAP_MS);
@@ -314,11 +315,12 @@ static void *take_part(void *arg)
     m->examples.ctx = m;
     m->examples.n = MEMBER_EXAMPLES;
     m->examples.get = example;
-    if (pf_participation_create(&m->self, &m->examples, &io, &m->part)) {
+    if (!m->part &&
+        pf_participation_create(&m->self, &m->examples, &io, &m->part)) {
         book_wrong(m->book, "no participation");
         return NULL;
     }
-    while (!atomic_load(m->stop)) {
+    while (!atomic_load(m->stop) && (m->most == 0 || m->n_acks < m->most)) {
         atomic_store(&m->running, 1);
         if (!atomic_load(m->pause))
             move(m);

@@ -38,6 +38,7 @@ struct member {
     uint64_t draws;
     int64_t offset_ms;        /* the server's clock beside ours */
     unsigned offset_s;        /* asked of it: how many s our clock is off */
+    unsigned n_acks, most;    /* ends after so many; 0: never */
     atomic_int *stop, *pause; /* the fleet's */
     atomic_int running;       /* in a request or between two */
     pthread_t thread;
@@ -50,7 +51,8 @@ void member_free(struct member *m);
 /* Enrols: 1 when it was done (again counts), 0 when it is worth another try, -1
  * when it was refused for good. */
 int member_enrol(struct member *m);
-/* Takes part until *stop; begins no request while *pause. */
+/* Takes part until *stop or its `most`; begins no request while *pause. After
+ * member_join it may be started again. */
 void member_start(struct member *m, atomic_int *stop, atomic_int *pause);
 void member_join(struct member *m);
 

@@ -179,12 +179,29 @@ static enum pocketfed_status end_task(struct history *h)
 
 /* ---- a task and its records -------------------------------------------- */
 
+static enum pocketfed_status read_plan(struct history *h)
+{
+    enum pocketfed_status st = check_object(h, h->plan_digest, "the plan");
+    struct pf_error err = {0};
+    struct pf_buf bytes;
+    char path[400];
+
+    if (st != POCKETFED_OK)
+        return st;
+    object_path(h, h->plan_digest, path, sizeof path);
+    pf_buf_init(&bytes, PF_MAX_PLAN);
+    if (pf_file_read(path, &bytes, &err) ||
+        pf_plan_decode(pf_buf_str(&bytes), bytes.len, &h->plan, &err))
+        st = wrong(h, "its plan cannot be read: %s", err.text);
+    pf_buf_free(&bytes);
+    return st;
+}
+
 static enum pocketfed_status
 begin_task(void *ctx, const struct pf_store_task *t, struct pf_error *err)
 {
     const struct pf_strategy *strategy;
     struct history *h = ctx;
-    struct pf_buf bytes;
     uint8_t digest[32];
     size_t n;
 
@@ -198,18 +215,14 @@ begin_task(void *ctx, const struct pf_store_task *t, struct pf_error *err)
     pf_task_init(&h->task);
     pf_plan_init(&h->plan);
     pf_buf_init(&h->newest, PF_MAX_MODEL_FILE);
-    pf_buf_init(&bytes, PF_MAX_PLAN);
+    memcpy(h->plan_digest, t->plan, 32);
     if (pf_task_parse(pf_buf_str(&t->file), t->file.len, &h->task, err) ||
         pf_model_create(pf_buf_str(&h->task.spec), h->task.spec.len, &h->model,
-                        err) ||
-        pf_task_plan(&h->task, h->model, &h->plan, err) ||
-        pf_plan_encode(&h->plan, &bytes))
+                        err))
         return wrong(h, "its file cannot be read: %s", err->text);
     h->has_task = 1;
-    pf_sha256(bytes.data, bytes.len, h->plan_digest);
-    pf_buf_free(&bytes);
-    if (memcmp(h->plan_digest, t->plan, 32) != 0)
-        return wrong(h, "another plan");
+    if (read_plan(h))
+        return POCKETFED_PROOF;
     if (pf_publish_initial(&h->task, h->model, h->plan_digest, NULL, &h->newest,
                            digest) ||
         memcmp(digest, t->initial_model, 32) != 0)
@@ -221,8 +234,6 @@ begin_task(void *ctx, const struct pf_store_task *t, struct pf_error *err)
     h->strategy_state = calloc(h->n_strategy_state + 1, sizeof(float));
     if (!h->strategy_state || pf_sum_init(&h->sum, n))
         abort();
-    if (check_object(h, t->plan, "the plan"))
-        return POCKETFED_PROOF;
     return check_object(h, t->initial_model, "the initial model");
 }
 
