@@ -55,3 +55,5 @@ pf_crash(crash_faults LABEL fault TIMEOUT 300 SOURCES ${CRASH}/faults.c
   LIBS PkgConfig::SQLITE3)
 pf_crash(crash_golden LABEL fault TIMEOUT 120 SOURCES ${CRASH}/golden.c
   LIBS PkgConfig::SQLITE3)
+pf_crash(crash_power LABEL fault TIMEOUT 300 SOURCES ${CRASH}/power.c
+  ${CRASH}/shadow.c ${CRASH}/shadow_file.c ARGS 30 1)

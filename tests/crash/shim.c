@@ -60,6 +60,7 @@ __attribute__((constructor)) static void begin(void)
 
 void crash_die(void)
 {
+    crash_log_lock(); /* all that was done is in the log, and nothing more */
     atomic_store(&crash_shared->fired, 1);
     for (;;)
         syscall(SYS_kill, getpid(), SIGKILL);
