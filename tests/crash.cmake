@@ -32,7 +32,8 @@ foreach(table IN LISTS CRASH_TABLES)
 endforeach()
 
 set(CRASH_CHECK ${CRASH}/book.c ${CRASH}/fleet.c ${CRASH}/member.c
-  ${CRASH}/operator.c ${CRASH}/table.c ${CRASH}/verify.c ${CRASH}/victim.c
+  ${CRASH}/operator.c ${CRASH}/table.c ${CRASH}/verify.c
+  ${CRASH}/verify_rounds.c ${CRASH}/victim.c
   ${CMAKE_SOURCE_DIR}/tests/check/proc.c
   ${CMAKE_SOURCE_DIR}/tests/check/testdaemon.c
   ${CMAKE_SOURCE_DIR}/tests/check/tmpdir.c)
@@ -50,10 +51,27 @@ function(pf_crash name)
   add_dependencies(${name} pocketfedd-crash)
 endfunction()
 
-pf_crash(crash_kills LABEL fault TIMEOUT 300 SOURCES ${CRASH}/kills.c ARGS 60 1)
+# A sanitizer makes everything slower by far, so there are fewer of them.
+if(POCKETFED_SANITIZE)
+  set(CRASH_KILLS 20)
+  set(CRASH_CUTS 8)
+else()
+  set(CRASH_KILLS 60)
+  set(CRASH_CUTS 30)
+endif()
+pf_crash(crash_kills LABEL fault TIMEOUT 300 SOURCES ${CRASH}/kills.c
+  ARGS ${CRASH_KILLS} 1)
+pf_crash(crash_power LABEL fault TIMEOUT 300 SOURCES ${CRASH}/power.c
+  ${CRASH}/shadow.c ${CRASH}/shadow_file.c ARGS ${CRASH_CUTS} 1)
 pf_crash(crash_faults LABEL fault TIMEOUT 300 SOURCES ${CRASH}/faults.c
   LIBS PkgConfig::SQLITE3)
-pf_crash(crash_golden LABEL fault TIMEOUT 120 SOURCES ${CRASH}/golden.c
-  LIBS PkgConfig::SQLITE3)
-pf_crash(crash_power LABEL fault TIMEOUT 300 SOURCES ${CRASH}/power.c
-  ${CRASH}/shadow.c ${CRASH}/shadow_file.c ARGS 30 1)
+pf_crash(crash_golden LABEL fault TIMEOUT 300 SOURCES ${CRASH}/golden.c
+  ${CRASH}/shadow.c ${CRASH}/shadow_file.c)
+# The daemon's threads under load: asan and tsan run these, too.
+set_property(TEST crash_kills crash_power APPEND PROPERTY LABELS threads)
+
+# tests/run --long; other numbers and seeds: crash_kills KILLS SEED.
+add_test(NAME crash_long COMMAND crash_kills 5000 1)
+add_test(NAME crash_power_long COMMAND crash_power 1000 1)
+set_tests_properties(crash_long crash_power_long PROPERTIES LABELS long
+  TIMEOUT 7200)

@@ -18,6 +18,7 @@
 #include "objects.h"
 #include "segment.h"
 #include "store.h"
+#include "store_proof.h"
 
 /* clang-format off */
 #define PF_STORE_POINTS(STATUS, VOID)                                          \
@@ -37,6 +38,8 @@
     STATUS(pf_segment_sync,                                                    \
            (struct pf_segment *s, struct pf_error *err), (s, err))             \
     VOID(pf_segment_unlink, (struct pf_segment *s), (s))                       \
+    VOID(pf_segment_remove,                                                    \
+         (const char *dir, int64_t task, uint64_t round), (dir, task, round))  \
     STATUS(pf_segment_sweep,                                                   \
            (const char *dir, int (*open)(void *, int64_t, uint64_t),           \
             void *ctx, struct pf_error *err),                                  \
@@ -52,6 +55,18 @@
            (struct pf_store *s, int64_t task, const struct pf_record *rec,     \
             const struct pf_round_counters *counters, struct pf_error *err),   \
            (s, task, rec, counters, err))                                      \
+    STATUS(pf_store_seal,                                                      \
+           (struct pf_store *s, int64_t task, const struct pf_seal *seal,      \
+            struct pf_error *err),                                             \
+           (s, task, seal, err))                                               \
+    STATUS(pf_store_plan_sign,                                                 \
+           (struct pf_store *s, int64_t task, const uint8_t *sig,              \
+            struct pf_error *err),                                             \
+           (s, task, sig, err))                                                \
+    STATUS(pf_store_rotate,                                                    \
+           (struct pf_store *s, const uint8_t *old, const void *body,          \
+            size_t len, const uint8_t *sig, struct pf_error *err),             \
+           (s, old, body, len, sig, err))                                      \
     STATUS(pf_store_task_add,                                                  \
            (struct pf_store *s, struct pf_store_task *t,                       \
             struct pf_error *err),                                             \
@@ -97,6 +112,8 @@
            (const char *path, const void *p, size_t len, unsigned mode,        \
             struct pf_error *err),                                             \
            (path, p, len, mode, err))                                          \
+    STATUS(pf_file_sync, (const char *path, struct pf_error *err),             \
+           (path, err))                                                        \
     STATUS(pf_dir_sync, (const char *path, struct pf_error *err), (path, err))
 /* clang-format on */
 

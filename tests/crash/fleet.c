@@ -7,18 +7,19 @@
 #include "operator.h"
 #include "proc.h"
 
-/* Six places, four needed: each round somebody comes too late. 4010 parameters
- * make a frame of four pages. */
-#define TASK(name)                                                             \
+#define TASK(name, round)                                                      \
     "{\"name\":\"" name "\",\"seed\":9,\"model\":{\"version\":1,"              \
     "\"input\":[1,20,20],\"loss\":\"softmax_cross_entropy\",\"layers\":["      \
     "{\"name\":\"flatten\",\"type\":\"flatten\"},"                             \
     "{\"name\":\"fc\",\"type\":\"dense\",\"units\":10}]},"                     \
     "\"train\":{\"optimizer\":\"sgd\",\"lr\":0.05,\"epochs\":1,\"batch\":4},"  \
-    "\"round\":{\"select\":{\"min\":4,\"max\":6,\"max_s\":900},"               \
-    "\"collect\":{\"min\":4,\"max\":4,\"max_s\":900},"                         \
-    "\"poll_min_s\":0.01,\"poll_max_s\":0.02},"                                \
-    "\"keep\":{\"models\":3}}"
+    "\"round\":{" round "\"collect\":{\"min\":4,\"max\":4,\"max_s\":900},"     \
+    "\"poll_min_s\":0.01,\"poll_max_s\":0.02},\"keep\":{\"models\":3}}"
+
+/* Six places, four needed: each round somebody comes too late. 4010 parameters
+ * make a frame of four pages. */
+#define SYNC  "\"select\":{\"min\":4,\"max\":6,\"max_s\":900},"
+#define ASYNC "\"policy\":\"async\",\"select\":{\"max\":6},"
 
 #define TRY_MS 5
 
@@ -36,7 +37,8 @@ static void until(int (*done)(struct fleet *f, unsigned i), struct fleet *f,
 static int make_task(struct fleet *f, unsigned i)
 {
     (void)i;
-    return operator_task(f->socket, TASK(FLEET_TASK));
+    return operator_task(f->socket, f->async ? TASK(FLEET_TASK, ASYNC)
+                                             : TASK(FLEET_TASK, SYNC));
 }
 
 static int make_device(struct fleet *f, unsigned i)
@@ -56,13 +58,15 @@ static int join_device(struct fleet *f, unsigned i)
     return done != 0;
 }
 
-void fleet_start(struct fleet *f, const struct victim *v, uint64_t seed)
+void fleet_start(struct fleet *f, const struct victim *v, uint64_t seed,
+                 int async)
 {
     unsigned i;
 
     memset(f, 0, sizeof *f);
     book_init(&f->book);
     f->seed = seed;
+    f->async = async;
     snprintf(f->socket, sizeof f->socket, "%s", v->d.socket);
     until(make_task, f, 0);
     for (i = 0; i < FLEET_DEVICES && !f->book.wrong[0]; i++) {
@@ -112,7 +116,7 @@ static void *operate(void *arg)
 
     while (!atomic_load(&f->stop)) {
         if (atomic_exchange(&f->wants_task, 0)) {
-            snprintf(json, sizeof json, TASK("extra-%u"), f->n_tasks);
+            snprintf(json, sizeof json, TASK("extra-%u", SYNC), f->n_tasks);
             while (!operator_task(f->socket, json) && !atomic_load(&f->stop))
                 pf_nap(TRY_MS);
             f->n_tasks++;

@@ -22,10 +22,13 @@ struct fleet {
     unsigned n_tasks;
     atomic_uint newcomers; /* enrolled after the start */
     uint64_t seed;
+    int async;
 };
 
-/* The daemon serves: makes the task, joins the devices, sets them going. */
-void fleet_start(struct fleet *f, const struct victim *v, uint64_t seed);
+/* The daemon serves: makes the task, with rounds in a row or asynchronous ones,
+ * joins the devices, sets them going. */
+void fleet_start(struct fleet *f, const struct victim *v, uint64_t seed,
+                 int async);
 /* The operator at work: a token, a newcomer, a token ... and a task whenever
  * fleet_want_task was called. Until fleet_stop. */
 void fleet_operate(struct fleet *f);

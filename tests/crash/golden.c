@@ -12,6 +12,7 @@
  */
 #include <dirent.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -21,15 +22,14 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <sqlite3.h>
 
 #include "bytes.h"
 #include "file.h"
 #include "member.h"
 #include "operator.h"
 #include "proc.h"
-#include "statement.h"
-#include "text.h"
+#include "shadow.h"
+#include "table.h"
 #include "verify.h"
 #include "victim.h"
 
@@ -41,7 +41,8 @@
     "\"round\":{\"select\":{\"min\":2,\"max\":3,\"max_s\":900},"               \
     "\"collect\":{\"min\":2,\"max\":2,\"max_s\":900},"                         \
     "\"poll_min_s\":0.01,\"poll_max_s\":0.02}}"
-#define WAIT_MS (20000 * PF_SLOW)
+#define WAIT_MS  (20000 * PF_SLOW)
+#define LOG_ROOM (64u << 20)
 
 static struct victim v;
 static struct book book;
@@ -179,45 +180,17 @@ static void make(const char *program, const char *dir)
 
 /* ---- opening one ------------------------------------------------------- */
 
-/* New keys; and the plan under the new record key, for devices that check. */
+/* A new record key. The daemon makes the rest, and signs the plan anew. */
 static void put_keys(void)
 {
-    uint8_t signature[64];
     struct pf_key *key = NULL;
-    struct pf_buf plan = {0};
-    sqlite3_stmt *q = NULL;
-    sqlite3 *db = NULL;
-    char path[400], hex[65];
+    char path[400];
 
     snprintf(path, sizeof path, "%s/keys", v.d.state);
     assert_int_equal(pf_dir_make(path, 0700, NULL), POCKETFED_OK);
     snprintf(path, sizeof path, "%s/keys/record.key", v.d.state);
     assert_int_equal(pf_key_generate(PF_KEY_ED25519, &key), POCKETFED_OK);
     assert_int_equal(pf_key_save(key, path, NULL), POCKETFED_OK);
-
-    snprintf(path, sizeof path, "%s/pocketfed.db", v.d.state);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(
-        sqlite3_prepare_v2(db, "SELECT plan FROM tasks", -1, &q, NULL),
-        SQLITE_OK);
-    assert_int_equal(sqlite3_step(q), SQLITE_ROW);
-    assert_int_equal(sqlite3_column_bytes(q, 0), 32);
-    pf_hex(sqlite3_column_blob(q, 0), 32, hex);
-    sqlite3_finalize(q);
-    snprintf(path, sizeof path, "%s/objects/%.2s/%s", v.d.state, hex, hex);
-    pf_slurp(path, &plan);
-    assert_int_equal(
-        pf_statement_sign(key, PF_SAY_PLAN, plan.data, plan.len, signature),
-        POCKETFED_OK);
-    assert_int_equal(sqlite3_prepare_v2(db,
-                                        "UPDATE tasks SET plan_signature = ?1",
-                                        -1, &q, NULL),
-                     SQLITE_OK);
-    sqlite3_bind_blob(q, 1, signature, sizeof signature, SQLITE_STATIC);
-    assert_int_equal(sqlite3_step(q), SQLITE_DONE);
-    sqlite3_finalize(q);
-    sqlite3_close(db);
-    pf_buf_free(&plan);
     pf_key_free(key);
 }
 
@@ -240,22 +213,27 @@ static void await_round_4(struct pf_task_status *t)
     assert_int_equal(t->round, 4);
 }
 
-static void open_one(const char *name)
+static void prepare(const char *name, uint64_t log_room)
 {
-    struct pf_task_status t;
-    struct verified seen;
     char dir[300], path[400];
 
     snprintf(dir, sizeof dir, PF_TEST_DIR "/golden/%.60s", name);
-    print_message("%s\n", dir);
-    victim_init(&v, 0);
+    victim_init(&v, log_room);
     book_init(&book);
     snprintf(path, sizeof path, "%s/state", dir);
     copy_tree(path, v.d.state);
     snprintf(path, sizeof path, "%s/frames", dir);
     read_frames(path);
     put_keys();
+}
 
+static void open_one(const char *name)
+{
+    struct pf_task_status t;
+    struct verified seen;
+
+    print_message("%s\n", name);
+    prepare(name, 0);
     victim_start(&v);
     pf_task_now(&v.d, "golden", &t);
     assert_int_equal(t.published, 2);
@@ -281,22 +259,89 @@ static void open_one(const char *name)
     victim_end(&v);
 }
 
-static void goes_on_with_the_state_of_every_release(void **state)
+static void each_release(void (*visit)(const char *name))
 {
     struct dirent *e;
     DIR *golden = opendir(PF_TEST_DIR "/golden");
     unsigned n = 0;
 
-    (void)state;
     assert_non_null(golden);
     while ((e = readdir(golden)) != NULL) {
         if (strncmp(e->d_name, "state-", 6) != 0)
             continue;
-        open_one(e->d_name);
+        visit(e->d_name);
         n++;
     }
     closedir(golden);
     assert_true(n > 0);
+}
+
+static void goes_on_with_the_state_of_every_release(void **state)
+{
+    (void)state;
+    each_release(open_one);
+}
+
+/* ---- cut off while it becomes today's ---------------------------------- */
+
+/* The power is cut at the nth system call inside a point; 0: it did not come
+ * so far. Then it must start, with all that was there. */
+static int cut_at(const char *name, unsigned point, unsigned nth)
+{
+    struct pf_rng rng = pf_rng_make(point, nth, 0, PF_RNG_TEST);
+    struct pf_task_status t;
+    struct verified seen;
+    struct shadow *disk;
+    uint64_t draws = 0;
+    int code, came;
+
+    prepare(name, LOG_ROOM);
+    disk = shadow_new(v.disk);
+    victim_arm(&v, CRASH_AT, point, nth);
+    victim_spawn(&v);
+    while ((code = victim_wait(&v, 5)) < 0 && !pf_testdaemon_serves(&v.d))
+        ;
+    came = code == 128 + SIGKILL && atomic_load(&v.c->fired);
+    if (came) {
+        assert_true(shadow_replay(disk, v.c));
+        shadow_lose(disk, &rng, &draws, nth % 5);
+        victim_reset(&v);
+        victim_start(&v);
+        pf_task_now(&v.d, "golden", &t);
+        assert_int_equal(t.published, 2);
+        assert_int_equal(t.accepted, 1);
+        victim_kill(&v);
+        check(&seen);
+        assert_int_equal(seen.accepted, 5);
+    } else if (code >= 0) {
+        victim_show(&v);
+        fail_msg("it ended with %d", code);
+    }
+    shadow_free(disk);
+    book_free(&book);
+    pf_kill_all();
+    v.d.pid = 0;
+    victim_end(&v);
+    return came;
+}
+
+static void cut_everywhere(const char *name)
+{
+    static const unsigned points[] = {POINT_pf_store_open, POINT_pf_file_sync,
+                                      POINT_pf_store_plan_sign};
+    unsigned nth, i, n = 0;
+
+    for (i = 0; i < sizeof points / sizeof points[0]; i++)
+        for (nth = 1; cut_at(name, points[i], nth); nth++)
+            n++;
+    print_message("%s: cut at %u calls\n", name, n);
+    assert_true(n > 10);
+}
+
+static void a_migration_may_be_cut_off_anywhere(void **state)
+{
+    (void)state;
+    each_release(cut_everywhere);
 }
 
 static int tear_down(void **state)
@@ -313,6 +358,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(goes_on_with_the_state_of_every_release,
+                                  tear_down),
+        cmocka_unit_test_teardown(a_migration_may_be_cut_off_anywhere,
                                   tear_down),
     };
 

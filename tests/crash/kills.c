@@ -22,10 +22,10 @@
 #include "verify.h"
 
 #define CAMPAIGN 20   /* kills in one directory */
-#define LIFE_MS  1500 /* a point that does not come: killed all the same */
+#define LIFE_MS  3000 /* a point that does not come: killed all the same */
 #define RANDOM   POINT_COUNT
-#define DECK     (3 * (POINT_COUNT + POINT_COUNT / 6))
-#define MOST     40 /* passes to wait for */
+#define DECK     (3 * (POINT_COUNT + POINT_COUNT / 6)) /* at most */
+#define MOST     40                                    /* passes to wait for */
 
 static const char *const wheres[] = {"at random", "before", "in", "after"};
 
@@ -41,6 +41,9 @@ static struct run {
     uint64_t draws, seed;
     struct card deck[DECK], last;
     int missed; /* the last one was not reached in time */
+    /* Those that did not come in this campaign are due in the next. */
+    struct card owed[DECK];
+    unsigned n_owed, n_due;
     unsigned n_deck, drawn, kills, hits[POINT_COUNT + 1][4];
     uint64_t passes[POINT_COUNT], calls[POINT_COUNT]; /* in a life, about */
     int failed;
@@ -74,6 +77,19 @@ static void shuffle(struct card *c, unsigned n)
     }
 }
 
+/* These come with another release or another key: see golden.c. */
+static int comes(unsigned point)
+{
+    static const char *const elsewhere[] = {"pf_store_plan_sign",
+                                            "pf_store_rotate", "pf_file_sync"};
+    size_t i;
+
+    for (i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++)
+        if (strcmp(point_names[point], elsewhere[i]) == 0)
+            return 0;
+    return 1;
+}
+
 /* Three passes over all points, each point before, in and after in some order,
  * and random moments among them. */
 static void deal(void)
@@ -87,6 +103,8 @@ static void deal(void)
     for (pass = 0; pass < 3; pass++) {
         begin = r.n_deck;
         for (point = 0; point < POINT_COUNT; point++) {
+            if (!comes(point))
+                continue;
             c = &r.deck[r.n_deck++];
             c->point = point;
             c->where = (enum crash_where)(1 + (first[point] + pass) % 3);
@@ -110,15 +128,31 @@ static int comes_when_idle(const struct card *c)
     return is(c, "pf_store_tidy") && c->where == CRASH_AT;
 }
 
+static struct card next_card(void)
+{
+    struct card c;
+
+    if (r.n_due > 0) {
+        c = r.owed[--r.n_due];
+        r.owed[r.n_due] = r.owed[--r.n_owed];
+    } else {
+        c = r.deck[r.drawn++ % r.n_deck];
+    }
+    return c;
+}
+
 static struct card draw(void)
 {
-    struct card c = r.deck[r.drawn++ % DECK];
+    struct card c = next_card();
 
+    /* Where nothing waits for time to pass, it is not kept. */
+    if (r.f.async && is(&c, "pf_store_clock_set") && r.n_owed < DECK) {
+        r.owed[r.n_owed++] = c;
+        c = next_card();
+    }
     /* Some points make no system call, so they have no middle. */
     if (c.where == CRASH_AT && r.calls[c.point] == 0 && !comes_when_idle(&c))
-        c.point = RANDOM;
-    if (c.point == RANDOM)
-        c.where = CRASH_NOWHERE;
+        c.where = CRASH_AFTER;
     return c;
 }
 
@@ -179,8 +213,7 @@ static void learn(void)
         uint64_t passes = atomic_load(&r.v.c->passes[i]);
         uint64_t calls = atomic_load(&r.v.c->calls[i]);
 
-        r.passes[i] -= r.passes[i] / 2;
-        r.calls[i] -= r.calls[i] / 2;
+        r.calls[i] -= r.calls[i] / 4;
         r.passes[i] = passes > r.passes[i] ? passes : r.passes[i];
         r.calls[i] = calls > r.calls[i] ? calls : r.calls[i];
     }
@@ -238,6 +271,8 @@ static void one_life(void)
     if (code < 0) {
         victim_kill(&r.v);
         r.missed = c.point != RANDOM && !again;
+        if (c.point != RANDOM && again && r.n_owed < DECK)
+            r.owed[r.n_owed++] = c;
         c.point = RANDOM;
         c.where = CRASH_NOWHERE;
     } else if (code != 128 + SIGKILL || !atomic_load(&r.v.c->fired)) {
@@ -267,15 +302,18 @@ static void peace(void)
 {
     struct pf_task_status t;
     struct verified seen;
+    int64_t end;
 
     victim_reset(&r.v);
     victim_start(&r.v);
     if (!fleet_await(&r.f, 12, 20000))
         failure("left in peace, nothing goes on");
     fleet_stop(&r.f);
+    end = pf_now_ms() + (int64_t)20000 * PF_SLOW;
     do
         pf_task_now(&r.v.d, FLEET_TASK, &t);
-    while (strcmp(t.phase, "closing") == 0);
+    while ((strcmp(t.phase, "closing") == 0 || t.published + 1 < t.round) &&
+           pf_now_ms() < end);
     pf_testdaemon_stop(&r.v.d);
     check_state(&seen);
     check_book();
@@ -284,6 +322,14 @@ static void peace(void)
     if (seen.open_accepted != t.accepted || seen.published != t.published ||
         seen.newest != t.round || memcmp(seen.model, t.model, 32) != 0)
         failure("the daemon's own view is not that of its records");
+    if (r.failed)
+        fprintf(stderr,
+                "round %llu, published %llu, accepted %llu; by the records "
+                "%llu, %llu, %llu\n",
+                (unsigned long long)t.round, (unsigned long long)t.published,
+                (unsigned long long)t.accepted, (unsigned long long)seen.newest,
+                (unsigned long long)seen.published,
+                (unsigned long long)seen.open_accepted);
     printf("peace: %zu acknowledged, %llu counted, %llu rounds, %u newcomers, "
            "%u tasks\n",
            book_n_acks(&r.f.book), (unsigned long long)seen.accepted,
@@ -295,9 +341,10 @@ static void campaign(unsigned kills)
 {
     uint64_t number = r.kills;
 
+    r.n_due = r.n_owed;
     victim_init(&r.v, 0);
     victim_start(&r.v);
-    fleet_start(&r.f, &r.v, r.seed * 1000 + number);
+    fleet_start(&r.f, &r.v, r.seed * 1000 + number, number / CAMPAIGN % 2);
     fleet_operate(&r.f);
     if (!fleet_await(&r.f, 8, 20000))
         failure("nothing goes on");
@@ -330,7 +377,7 @@ static void report(unsigned kills)
         printf("%-26s %6u %5u %5u\n", point_names[i], r.hits[i][1],
                r.hits[i][2], r.hits[i][3]);
         all += n;
-        if (n == 0 && kills >= 60)
+        if (n == 0 && comes(i) && kills >= 60)
             failure(point_names[i]);
     }
     printf("%u at points, %u at random\n", all, r.hits[RANDOM][0]);

@@ -177,7 +177,7 @@ static void first_start(unsigned number)
     victim_reset(&r.v);
     if (!r.failed) {
         victim_start(&r.v);
-        fleet_start(&r.f, &r.v, r.seed);
+        fleet_start(&r.f, &r.v, r.seed, 0);
         if (!fleet_await(&r.f, 1, 20000))
             failure("nothing goes on");
         victim_kill(&r.v);
@@ -204,7 +204,7 @@ static void campaign(unsigned cuts)
     victim_init(&r.v, LOG_ROOM);
     r.disk = shadow_new(r.v.disk);
     victim_start(&r.v);
-    fleet_start(&r.f, &r.v, r.seed * 1000 + r.cuts);
+    fleet_start(&r.f, &r.v, r.seed * 1000 + r.cuts, r.cuts / CAMPAIGN % 2);
     fleet_operate(&r.f);
     if (!fleet_await(&r.f, 8, 20000))
         failure("nothing goes on");

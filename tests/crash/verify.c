@@ -1,4 +1,4 @@
-#include "verify.h"
+#include "verify_inside.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,53 +9,10 @@
 #include "admit.h"
 #include "bytes.h"
 #include "file.h"
-#include "publish.h"
-#include "store.h"
 #include "text.h"
 #include "tmpdir.h"
 
-struct one { /* an update that is counted */
-    uint8_t device[PF_DEVICE_LEN], digest[32];
-    struct pf_extent extent;
-};
-
-struct history {
-    const char *state;
-    struct book *book;
-    struct verified *out;
-    char *why;
-    size_t why_len;
-    uint8_t *seen; /* how often each acknowledgement was found */
-
-    /* the task in hand */
-    int has_task;
-    int64_t id;
-    struct pf_task task;
-    struct pf_model *model;
-    struct pf_plan plan;
-    uint8_t plan_digest[32];
-    struct pf_buf newest; /* file of the newest published model */
-    uint8_t newest_digest[32];
-    uint8_t recent[64][32]; /* digests, newest at (n_models - 1) % 64 */
-    unsigned n_models;
-    float *strategy_state;
-    size_t n_strategy_state;
-
-    /* its round */
-    uint64_t round;
-    int open, closed;
-    struct pf_sum sum;
-    struct one *ones;
-    size_t n_ones, room;
-    /* all frames counted in rounds that ended */
-    uint8_t (*counted)[32];
-    size_t n_counted, counted_room;
-};
-
-static enum pocketfed_status wrong(struct history *h, const char *fmt, ...)
-    PF_PRINTF(2, 3);
-
-static enum pocketfed_status wrong(struct history *h, const char *fmt, ...)
+enum pocketfed_status verify_wrong(struct history *h, const char *fmt, ...)
 {
     size_t n;
     va_list ap;
@@ -68,6 +25,24 @@ static enum pocketfed_status wrong(struct history *h, const char *fmt, ...)
         vsnprintf(h->why + n, h->why_len - n, fmt, ap);
     va_end(ap);
     return POCKETFED_PROOF;
+}
+
+void *verify_grown(void *list, size_t *room, size_t n, size_t item)
+{
+    if (n < *room)
+        return list;
+    *room = *room ? 2 * *room : 64;
+    list = realloc(list, *room * item);
+    if (!list)
+        abort();
+    return list;
+}
+
+void verify_add_model(struct history *h, const uint8_t digest[32])
+{
+    h->models = verify_grown(h->models, &h->models_room, h->n_models,
+                             sizeof *h->models);
+    memcpy(h->models[h->n_models++], digest, 32);
 }
 
 /* ---- files ------------------------------------------------------------- */
@@ -93,11 +68,11 @@ check_object(struct history *h, const uint8_t digest[32], const char *what)
     pf_buf_init(&b, 1u << 26);
     st = pf_file_read(path, &b, NULL);
     if (st != POCKETFED_OK) {
-        st = wrong(h, "%s is not there: %s", what, path);
+        st = verify_wrong(h, "%s is not there: %s", what, path);
     } else {
         pf_sha256(b.data, b.len, is);
         if (memcmp(is, digest, 32) != 0)
-            st = wrong(h, "%s is damaged: %s", what, path);
+            st = verify_wrong(h, "%s is damaged: %s", what, path);
     }
     pf_buf_free(&b);
     return st;
@@ -105,8 +80,9 @@ check_object(struct history *h, const uint8_t digest[32], const char *what)
 
 /* ---- the end of a task ------------------------------------------------- */
 
-/* What was acknowledged in the open round lies in its segment. */
-static enum pocketfed_status check_segment(struct history *h)
+/* What was acknowledged in a round that has not ended lies in its segment. */
+static enum pocketfed_status check_segment(struct history *h,
+                                           const struct tally *t)
 {
     char path[400];
     struct pf_buf b;
@@ -115,20 +91,20 @@ static enum pocketfed_status check_segment(struct history *h)
     size_t i;
 
     snprintf(path, sizeof path, "%s/journal/%lld/%llu.seg", h->state,
-             (long long)h->id, (unsigned long long)h->round);
+             (long long)h->id, (unsigned long long)t->round);
     pf_buf_init(&b, 1u << 28);
-    if (h->n_ones > 0 && pf_file_read(path, &b, NULL) != POCKETFED_OK)
-        st = wrong(h, "the segment of acknowledged updates is gone");
-    for (i = 0; i < h->n_ones && st == POCKETFED_OK; i++) {
-        const struct pf_extent *e = &h->ones[i].extent;
+    if (t->n > 0 && pf_file_read(path, &b, NULL) != POCKETFED_OK)
+        st = verify_wrong(h, "the segment of acknowledged updates is gone");
+    for (i = 0; i < t->n && st == POCKETFED_OK; i++) {
+        const struct pf_extent *e = &t->ones[i].extent;
 
         if (e->offset > b.len || e->length > b.len - e->offset) {
-            st = wrong(h, "the segment ends within an acknowledged update");
+            st = verify_wrong(h, "the segment ends in an acknowledged update");
             break;
         }
         pf_sha256(b.data + e->offset, (size_t)e->length, is);
-        if (memcmp(is, h->ones[i].digest, 32) != 0)
-            st = wrong(h, "the bytes of an acknowledged update have changed");
+        if (memcmp(is, t->ones[i].digest, 32) != 0)
+            st = verify_wrong(h, "the bytes of an acknowledged update differ");
     }
     pf_buf_free(&b);
     return st;
@@ -137,43 +113,54 @@ static enum pocketfed_status check_segment(struct history *h)
 static void describe(struct history *h)
 {
     struct verified *out = h->out;
+    const struct tally *t;
     size_t i;
 
     out->newest = h->round;
-    memcpy(out->model, h->newest_digest, 32);
-    if (h->n_models > 1)
-        memcpy(out->before, h->recent[(h->n_models - 2) % 64], 32);
-    for (i = 0; h->open && i < h->n_ones; i++)
-        if (h->ones[i].extent.offset >= out->last.offset)
-            out->last = h->ones[i].extent;
+    memcpy(out->model, verify_newest(h), 32);
+    if (h->n_models > 2)
+        memcpy(out->before, h->models[h->n_models - 2], 32);
+    for (t = h->tally; t < h->tally + 2; t++)
+        for (i = 0; t->round == h->round && i < t->n; i++)
+            if (t->ones[i].extent.offset >= out->last.offset)
+                out->last = t->ones[i].extent;
+}
+
+static void forget_task(struct history *h)
+{
+    int i;
+
+    pf_buf_free(&h->newest);
+    pf_plan_free(&h->plan);
+    pf_model_free(h->model);
+    pf_task_free(&h->task);
+    for (i = 0; i < 2; i++)
+        pf_sum_free(&h->tally[i].sum);
+    free(h->strategy_state);
+    h->model = NULL;
+    h->strategy_state = NULL;
+    h->has_task = 0;
 }
 
 static enum pocketfed_status end_task(struct history *h)
 {
     enum pocketfed_status st = POCKETFED_OK;
-    unsigned i, keep = h->task.keep.models;
+    size_t i, keep = h->task.keep.models;
 
     if (!h->has_task)
         return POCKETFED_OK;
-    if (h->open) {
-        h->out->open_accepted += h->n_ones;
-        st = check_segment(h);
-        if (st == POCKETFED_OK)
-            st = check_object(h, h->newest_digest, "the base");
+    for (i = 0; i < 2 && st == POCKETFED_OK; i++) {
+        if (h->tally[i].round == 0)
+            continue;
+        h->out->open_accepted += h->tally[i].n;
+        st = check_segment(h, &h->tally[i]);
     }
     for (i = 0; i < keep && i < h->n_models && st == POCKETFED_OK; i++)
-        st = check_object(h, h->recent[(h->n_models - 1 - i) % 64],
+        st = check_object(h, h->models[h->n_models - 1 - i],
                           "a model that is kept");
-    if (h->out->tasks == 1)
+    if (st == POCKETFED_OK && h->out->tasks == 1)
         describe(h);
-    pf_buf_free(&h->newest);
-    pf_plan_free(&h->plan);
-    pf_model_free(h->model);
-    pf_task_free(&h->task);
-    pf_sum_free(&h->sum);
-    free(h->strategy_state);
-    h->strategy_state = NULL;
-    h->has_task = 0;
+    forget_task(h);
     return st;
 }
 
@@ -192,7 +179,7 @@ static enum pocketfed_status read_plan(struct history *h)
     pf_buf_init(&bytes, PF_MAX_PLAN);
     if (pf_file_read(path, &bytes, &err) ||
         pf_plan_decode(pf_buf_str(&bytes), bytes.len, &h->plan, &err))
-        st = wrong(h, "its plan cannot be read: %s", err.text);
+        st = verify_wrong(h, "its plan cannot be read: %s", err.text);
     pf_buf_free(&bytes);
     return st;
 }
@@ -209,9 +196,8 @@ begin_task(void *ctx, const struct pf_store_task *t, struct pf_error *err)
         return POCKETFED_PROOF;
     h->out->tasks++;
     h->id = t->id;
-    h->round = h->n_models = 0;
-    h->open = h->closed = 0;
-    h->n_ones = h->n_counted = 0;
+    h->round = h->n_models = h->n_counted = 0;
+    h->tally[0].round = h->tally[1].round = 0;
     pf_task_init(&h->task);
     pf_plan_init(&h->plan);
     pf_buf_init(&h->newest, PF_MAX_MODEL_FILE);
@@ -219,187 +205,23 @@ begin_task(void *ctx, const struct pf_store_task *t, struct pf_error *err)
     if (pf_task_parse(pf_buf_str(&t->file), t->file.len, &h->task, err) ||
         pf_model_create(pf_buf_str(&h->task.spec), h->task.spec.len, &h->model,
                         err))
-        return wrong(h, "its file cannot be read: %s", err->text);
+        return verify_wrong(h, "its file cannot be read: %s", err->text);
     h->has_task = 1;
     if (read_plan(h))
         return POCKETFED_PROOF;
     if (pf_publish_initial(&h->task, h->model, h->plan_digest, NULL, &h->newest,
                            digest) ||
         memcmp(digest, t->initial_model, 32) != 0)
-        return wrong(h, "another initial model");
-    memcpy(h->newest_digest, digest, 32);
+        return verify_wrong(h, "another initial model");
+    verify_add_model(h, digest);
     n = pf_model_n_params(h->model);
     strategy = pf_strategy_find(h->task.strategy.name);
     h->n_strategy_state = strategy ? strategy->n_state(n) : 0;
     h->strategy_state = calloc(h->n_strategy_state + 1, sizeof(float));
-    if (!h->strategy_state || pf_sum_init(&h->sum, n))
+    if (!h->strategy_state || pf_sum_init(&h->tally[0].sum, n) ||
+        pf_sum_init(&h->tally[1].sum, n))
         abort();
     return check_object(h, t->initial_model, "the initial model");
-}
-
-static enum pocketfed_status opened(struct history *h,
-                                    const struct pf_record *r)
-{
-    if (r->round != h->round + 1 || h->open)
-        return wrong(h, "round %llu was opened after it",
-                     (unsigned long long)r->round);
-    h->round = r->round;
-    h->open = 1;
-    h->closed = 0;
-    h->n_ones = 0;
-    h->out->rounds++;
-    pf_sum_clear(&h->sum);
-    if (memcmp(r->u.opened.base, h->newest_digest, 32) != 0)
-        return wrong(h, "it does not start from the newest model");
-    return POCKETFED_OK;
-}
-
-static int is_ack_of(const struct history *h, const struct pf_ack *a,
-                     const struct pf_record *r)
-{
-    return a->round == r->round && strcmp(a->task, h->task.name) == 0 &&
-           memcmp(a->device, r->device.id, PF_DEVICE_LEN) == 0;
-}
-
-static enum pocketfed_status tick_off(struct history *h,
-                                      const struct pf_record *r)
-{
-    const struct pf_admitted *d = &r->u.accepted.admitted;
-    const struct pf_ack *a;
-    size_t i;
-
-    for (i = 0; i < h->book->n_acks; i++) {
-        a = &h->book->acks[i];
-        if (!is_ack_of(h, a, r))
-            continue;
-        if (h->seen[i]++)
-            return wrong(h, "an acknowledged update is counted twice");
-        if (memcmp(a->digest, r->u.accepted.digest, 32) != 0 ||
-            memcmp(a->base, h->newest_digest, 32) != 0 ||
-            memcmp(a->plan, h->plan_digest, 32) != 0 ||
-            a->examples != d->examples || a->weight != d->weight)
-            return wrong(h, "a record is not what was acknowledged");
-    }
-    return POCKETFED_OK;
-}
-
-static void *grown(void *list, size_t *room, size_t n, size_t item)
-{
-    if (n < *room)
-        return list;
-    *room = *room ? 2 * *room : 64;
-    list = realloc(list, *room * item);
-    if (!list)
-        abort();
-    return list;
-}
-
-static enum pocketfed_status accepted(struct history *h,
-                                      const struct pf_record *r)
-{
-    const struct book_frame *f = book_find(h->book, r->u.accepted.digest);
-    float scratch[PF_ADMIT_BLOCK];
-    struct one *one;
-    size_t i;
-
-    if (!h->open || h->closed || r->round != h->round)
-        return wrong(h, "an update was counted that is not of the open round");
-    if (!f)
-        return wrong(h, "an update is counted that nobody made");
-    for (i = 0; i < h->n_ones; i++)
-        if (memcmp(h->ones[i].device, r->device.id, PF_DEVICE_LEN) == 0 ||
-            memcmp(h->ones[i].digest, f->digest, 32) == 0)
-            return wrong(h, "a device is counted twice");
-    for (i = 0; i < h->n_counted; i++)
-        if (memcmp(h->counted[i], f->digest, 32) == 0)
-            return wrong(h, "an update of an earlier round is counted again");
-    h->ones = grown(h->ones, &h->room, h->n_ones, sizeof *h->ones);
-    one = &h->ones[h->n_ones++];
-    memcpy(one->device, r->device.id, PF_DEVICE_LEN);
-    memcpy(one->digest, f->digest, 32);
-    one->extent = r->u.accepted.extent;
-    h->counted =
-        grown(h->counted, &h->counted_room, h->n_counted, sizeof *h->counted);
-    memcpy(h->counted[h->n_counted++], f->digest, 32);
-    h->out->accepted++;
-    if (pf_sum_fold(&h->sum, &h->plan, f->bytes, f->len,
-                    r->u.accepted.admitted.weight, scratch))
-        return wrong(h, "an update is counted that cannot be added");
-    return tick_off(h, r);
-}
-
-/* The digest of the strategy's state as an object: little-endian floats. */
-static void digest_state(const struct history *h, uint8_t out[32])
-{
-    uint8_t *bytes = malloc(4 * h->n_strategy_state + 1);
-    size_t i;
-
-    if (!bytes)
-        abort();
-    memset(out, 0, 32);
-    for (i = 0; i < h->n_strategy_state; i++)
-        pf_putf(bytes + 4 * i, h->strategy_state[i]);
-    if (h->n_strategy_state > 0)
-        pf_sha256(bytes, 4 * h->n_strategy_state, out);
-    free(bytes);
-}
-
-static enum pocketfed_status published(struct history *h,
-                                       const struct pf_record *r)
-{
-    struct pf_error err = {0};
-    uint8_t digest[32], state[32];
-    struct pf_buf next;
-    enum pocketfed_status st;
-
-    if (!h->open || !h->closed || r->round != h->round)
-        return wrong(h, "it was published without having been closed");
-    if (r->u.published.accepted != h->n_ones ||
-        r->u.published.weight != h->sum.weight)
-        return wrong(h, "%llu updates were published, %zu are recorded",
-                     (unsigned long long)r->u.published.accepted, h->n_ones);
-    pf_buf_init(&next, PF_MAX_MODEL_FILE);
-    st = pf_publish(&h->task, h->model, h->round, h->plan_digest,
-                    h->newest.data, h->newest.len, h->newest_digest, &h->sum,
-                    h->n_strategy_state ? h->strategy_state : NULL, &next,
-                    digest, &err);
-    if (st != POCKETFED_OK)
-        return wrong(h, "no model: %s", err.text);
-    digest_state(h, state);
-    if (memcmp(digest, r->u.published.model, 32) != 0 ||
-        memcmp(state, r->u.published.state, 32) != 0)
-        return wrong(h, "the model is not what an undisturbed run makes");
-    pf_buf_free(&h->newest);
-    h->newest = next;
-    memcpy(h->newest_digest, digest, 32);
-    memcpy(h->recent[h->n_models++ % 64], digest, 32);
-    h->open = 0;
-    h->out->published++;
-    return POCKETFED_OK;
-}
-
-static enum pocketfed_status
-record(void *ctx, int64_t task, const struct pf_record *r, struct pf_error *err)
-{
-    struct history *h = ctx;
-
-    (void)task;
-    (void)err;
-    switch (r->kind) {
-    case PF_REC_OPENED:
-        return opened(h, r);
-    case PF_REC_ACCEPTED:
-        return accepted(h, r);
-    case PF_REC_CLOSED:
-        h->closed = 1;
-        return POCKETFED_OK;
-    case PF_REC_PUBLISHED:
-        return published(h, r);
-    case PF_REC_ABANDONED:
-        return wrong(h, "it was abandoned: %s", r->u.abandoned.reason);
-    default:
-        return POCKETFED_OK;
-    }
 }
 
 /* ---- all of it --------------------------------------------------------- */
@@ -444,7 +266,7 @@ static enum pocketfed_status all_found(struct history *h)
 int verify_state(const char *state, struct book *book, struct verified *out,
                  char *why, size_t why_len)
 {
-    const struct pf_store_visitor visitor = {NULL, begin_task, record};
+    const struct pf_store_visitor visitor = {NULL, begin_task, verify_record};
     struct pf_store_visitor v = visitor;
     struct pf_error err = {0};
     struct pf_store *s = NULL;
@@ -479,14 +301,12 @@ int verify_state(const char *state, struct book *book, struct verified *out,
         snprintf(why, why_len, "%s", err.text);
     pthread_mutex_unlock(&book->lock);
     pf_store_close(s);
-    if (h.has_task) {
-        char said[512];
-        snprintf(said, sizeof said, "%s", why);
-        end_task(&h);
-        snprintf(why, why_len, "%s", said);
-    }
+    if (h.has_task)
+        forget_task(&h);
     free(h.seen);
-    free(h.ones);
+    free(h.tally[0].ones);
+    free(h.tally[1].ones);
+    free(h.models);
     free(h.counted);
     pf_tmpdir_remove(dir);
     return st == POCKETFED_OK;
