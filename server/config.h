@@ -23,7 +23,7 @@ struct pf_config {
     uint32_t queue, drain_s;
     /* [client] */
     char listen[PF_CONFIG_TEXT], host[PF_CONFIG_TEXT];
-    uint32_t max_connections, timeout_s, request_s;
+    uint32_t max_connections, timeout_s, request_s, buffer_kib;
     int tls;
     char certificate[PF_CONFIG_TEXT], private_key[PF_CONFIG_TEXT];
     /* [admin] [ops] [log] */

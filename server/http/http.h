@@ -18,6 +18,7 @@ struct pf_http_config {
     int fd;                   /* listening; taken over on success */
     const struct pf_tls *tls; /* borrowed; NULL: plain */
     unsigned threads, max_connections;
+    size_t buffer; /* bytes a connection has for heads, reads and answers */
     unsigned timeout_s; /* without a byte, or without a whole request head */
     unsigned request_s; /* for one request's body */
     const char *socket_path; /* ADMIN: whose group may connect; borrowed */
