@@ -17,6 +17,7 @@
 #include "text.h"
 
 #define ALIGN      4096u
+#define ALIGN_MAX  65536u
 #define PATH_BYTES 4096
 
 struct hole {
@@ -33,9 +34,26 @@ struct pf_segment {
     char path[PATH_BYTES];
 };
 
+static uint64_t up_to(uint64_t n, uint64_t align)
+{
+    return (n + align - 1) / align * align;
+}
+
+/* What an extent of n bytes begins and ends at multiples of. File systems take
+ * large aligned pieces at half the cost of single pages; an eighth of the
+ * space is the most that this may waste. */
+static uint64_t align_of(uint64_t n)
+{
+    uint64_t align = ALIGN_MAX;
+
+    while (align > ALIGN && up_to(n, align) - n > n / 8)
+        align /= 2;
+    return align;
+}
+
 static uint64_t rounded(uint64_t n)
 {
-    return (n + ALIGN - 1) / ALIGN * ALIGN;
+    return up_to(n, align_of(n));
 }
 
 /* STATE/journal and STATE/journal/<task>. */
@@ -212,29 +230,30 @@ static void take_free(struct pf_segment *s, uint64_t offset, uint64_t length)
     }
 }
 
-static uint64_t take_first_fit(struct pf_segment *s, uint64_t length)
+static uint64_t take_first_fit(struct pf_segment *s, uint64_t length,
+                               uint64_t align)
 {
     uint64_t offset;
     size_t i;
 
     for (i = 0; i < s->n_holes; i++) {
-        if (s->hole[i].length < length)
+        offset = up_to(s->hole[i].offset, align);
+        if (offset + length > s->hole[i].offset + s->hole[i].length)
             continue;
-        offset = s->hole[i].offset;
-        s->hole[i].offset += length;
-        s->hole[i].length -= length;
-        if (s->hole[i].length == 0)
-            remove_hole(s, i);
+        take_free(s, offset, length);
         return offset;
     }
-    offset = s->end;
-    s->end += length;
+    offset = up_to(s->end, align);
+    if (offset > s->end)
+        add_free(s, s->end, offset - s->end);
+    s->end = offset + length;
     return offset;
 }
 
 void pf_segment_keep(struct pf_segment *s, const struct pf_extent *e)
 {
-    uint64_t length = rounded(e->length);
+    /* Whoever wrote it may have aligned otherwise: what it surely has. */
+    uint64_t length = up_to(e->length, ALIGN);
 
     pthread_mutex_lock(&s->lock);
     if (e->offset >= s->end) {
@@ -259,7 +278,7 @@ enum pocketfed_status pf_segment_reserve(struct pf_segment *s, size_t len,
         return pf_fail(err, POCKETFED_INVALID, "an extent of %zu bytes", len);
     length = rounded(len);
     pthread_mutex_lock(&s->lock);
-    offset = take_first_fit(s, length);
+    offset = take_first_fit(s, length, align_of(len));
     pthread_mutex_unlock(&s->lock);
     do
         rc = posix_fallocate(s->fd, (off_t)offset, (off_t)length);

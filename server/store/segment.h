@@ -1,9 +1,10 @@
 /* segment.h - the payload file of one round: STATE/journal/<task>/<round>.seg.
  *
- * Extents are reserved (4096-aligned), written by HTTP workers, synced by the
- * coordinator, mapped by whoever folds.  Which bytes count is said by database
- * rows alone; everything else in the file is dead.  Reference-counted: DROP
- * unlinks the name, the last user closes the file.  Thread-safe.
+ * Extents are reserved (4096-aligned, large ones more), written by HTTP
+ * workers, synced by the coordinator, mapped by whoever folds.  Which bytes
+ * count is said by database rows alone; everything else in the file is dead.
+ * Reference-counted: DROP unlinks the name, the last user closes the file.
+ * Thread-safe.
  */
 #ifndef PF_SEGMENT_H
 #define PF_SEGMENT_H

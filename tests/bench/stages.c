@@ -15,6 +15,7 @@
 #include "admit.h"
 #include "auth.h"
 #include "file.h"
+#include "pen.h"
 #include "proc.h"
 #include "say.h"
 #include "segment.h"
@@ -235,16 +236,20 @@ static double measure_verify(struct bench *b)
 static void write_once(struct bench *b, struct pf_extent *e)
 {
     const struct pf_buf *frame = &b->f->frame;
+    struct pf_pen pen = {0};
     size_t at, n;
 
     if (pf_segment_reserve(b->segment, frame->len, e, &b->err))
         die("%s", b->err.text);
     for (at = 0; at < frame->len; at += n) {
         n = frame->len - at < RECORD ? frame->len - at : RECORD;
-        if (pf_segment_write(b->segment, e->offset + at, frame->data + at, n,
-                             &b->err))
+        if (pf_pen_write(&pen, b->segment, e->offset + at, frame->data + at, n,
+                         &b->err))
             die("%s", b->err.text);
     }
+    if (pf_pen_flush(&pen, b->segment, &b->err))
+        die("%s", b->err.text);
+    pf_pen_free(&pen);
 }
 
 static double measure_segment(struct bench *b)

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "segment.h"
+#include "pen.h"
 #include "tmpdir.h"
 
 static char dir[256];
@@ -159,6 +159,77 @@ static void bytes_are_there_after_it_was_opened_again(void **state)
     pf_segment_unref(s);
 }
 
+static void large_extents_are_aligned_without_wasting_much(void **state)
+{
+    static const size_t sizes[] = {1,      5000,   40000,  70000,
+                                   247056, 300000, 1724544};
+    struct pf_segment *s = open_segment(1, 1);
+    struct pf_extent e, last = {0, 0};
+    uint64_t used = 0;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        e = reserve(s, sizes[i]);
+        assert_true(e.offset >= last.offset + last.length);
+        used += sizes[i];
+        last = e;
+        if (sizes[i] > 8 * 65536)
+            assert_int_equal(e.offset % 65536, 0);
+    }
+    assert_int_equal(reserve(s, 247056).offset % 65536, 0);
+    /* Between the extents lie gaps, and small ones fill them. */
+    assert_true(last.offset + last.length < used + used / 4);
+    assert_true(reserve(s, 1).offset < last.offset);
+    pf_segment_unref(s);
+}
+
+static void what_another_release_kept_is_not_given_again(void **state)
+{
+    struct pf_segment *s = open_segment(1, 1);
+    struct pf_extent a = {0, 247056}, b = {61 * 4096, 247056}, e;
+
+    (void)state;
+    pf_segment_keep(s, &a);
+    pf_segment_keep(s, &b);
+    e = reserve(s, 100);
+    assert_true(e.offset >= b.offset + b.length);
+    e = reserve(s, 247056);
+    assert_true(e.offset >= b.offset + b.length);
+    pf_segment_unref(s);
+}
+
+static void a_pen_writes_what_it_was_given_in_any_pieces(void **state)
+{
+    static const size_t pieces[] = {1, 16384, 65536, 200000, 3, 16384, 70000};
+    struct pf_segment *s = open_segment(1, 1);
+    struct pf_extent before = reserve(s, 5000), e = reserve(s, 400000);
+    uint8_t *p = malloc(e.length);
+    struct pf_pen pen = {0};
+    const uint8_t *got;
+    size_t at = 0, n, i;
+
+    (void)state;
+    (void)before; /* so that the extent begins in the middle of a piece */
+    assert_int_not_equal(e.offset % PF_PEN_BYTES, 0);
+    for (i = 0; i < e.length; i++)
+        p[i] = (uint8_t)(i * 2654435761u >> 24);
+    for (i = 0; at < e.length; i++, at += n) {
+        n = pieces[i % 7] < e.length - at ? pieces[i % 7] : e.length - at;
+        assert_int_equal(pf_pen_write(&pen, s, e.offset + at, p + at, n, &err),
+                         POCKETFED_OK);
+        assert_true(pen.n < PF_PEN_BYTES);
+    }
+    assert_true(pen.n > 0); /* what flush is for */
+    assert_int_equal(pf_pen_flush(&pen, s, &err), POCKETFED_OK);
+    assert_int_equal(pf_segment_map(s, &e, &got, &err), POCKETFED_OK);
+    assert_memory_equal(got, p, e.length);
+    pf_segment_unmap(got, &e);
+    pf_pen_free(&pen);
+    pf_segment_unref(s);
+    free(p);
+}
+
 static void refuses_to_map_what_is_not_there(void **state)
 {
     struct pf_segment *s = open_segment(1, 1);
@@ -246,6 +317,9 @@ int main(void)
         TEST(released_space_is_used_again_and_joined),
         TEST(what_was_kept_is_not_given_again),
         TEST(bytes_are_there_after_it_was_opened_again),
+        TEST(large_extents_are_aligned_without_wasting_much),
+        TEST(what_another_release_kept_is_not_given_again),
+        TEST(a_pen_writes_what_it_was_given_in_any_pieces),
         TEST(refuses_to_map_what_is_not_there),
         TEST(refuses_an_extent_of_no_bytes_or_of_too_many),
         TEST(an_unlinked_segment_lives_until_its_last_user),
