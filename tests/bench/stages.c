@@ -301,7 +301,7 @@ static double measure_fold(struct bench *b)
         const struct pf_extent *e = &b->extent[i % BATCH];
 
         if (pf_segment_map(b->segment, e, &frame, &b->err) ||
-            pf_sum_fold(&sum, &b->plan, frame, (size_t)e->length, 100,
+            pf_sum_fold(&sum, &b->plan, frame, (size_t)e->length, 100, 1,
                         b->scratch))
             die("an update of our own cannot be added");
         pf_segment_unmap(frame, e);
