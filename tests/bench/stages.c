@@ -24,7 +24,7 @@
 
 #define RECORD (16u << 10) /* what GnuTLS gives at once */
 #define BATCH  32          /* uploads between two syncs */
-#define TIMES  128
+#define TIMES  64          /* no more than there are devices */
 
 struct bench {
     struct fleet *f;
