@@ -238,7 +238,7 @@ static enum pocketfed_status carry(struct pf_ingest *in, struct pf_segment *to,
         if (st != POCKETFED_OK)
             pf_segment_release(to, &there);
     }
-    pf_segment_unmap(bytes, &in->extent);
+    pf_segment_unmap(in->segment, bytes, &in->extent);
     if (st != POCKETFED_OK)
         return st;
     pf_segment_release(in->segment, &in->extent);
@@ -307,7 +307,7 @@ static int admit(struct pf_exchange *ex, struct pf_admitted *out,
     }
     ok = pf_admit(&in->expected, frame, (size_t)in->extent.length, scratch, out,
                   why) == POCKETFED_OK;
-    pf_segment_unmap(frame, &in->extent);
+    pf_segment_unmap(in->segment, frame, &in->extent);
     return ok;
 }
 

@@ -15,6 +15,7 @@
 #include "bytes.h"
 #include "file.h"
 #include "text.h"
+#include "window.h"
 
 #define ALIGN      4096u
 #define ALIGN_MAX  65536u
@@ -31,6 +32,7 @@ struct pf_segment {
     uint64_t end;      /* all extents lie below it */
     struct hole *hole; /* free space below end, ascending, never adjacent */
     size_t n_holes, room;
+    struct pf_windows windows;
     char path[PATH_BYTES];
 };
 
@@ -153,6 +155,7 @@ void pf_segment_unref(struct pf_segment *s)
     pthread_mutex_unlock(&s->lock);
     if (left)
         return;
+    pf_windows_close(&s->windows);
     close(s->fd);
     pthread_mutex_destroy(&s->lock);
     free(s->hole);
@@ -339,7 +342,7 @@ enum pocketfed_status pf_segment_map(struct pf_segment *s,
 {
     size_t lead = before_extent(e);
     struct stat info;
-    uint8_t *p;
+    void *p;
 
     if (fstat(s->fd, &info) != 0)
         return pf_fail_errno(err, errno, "cannot examine %s", s->path);
@@ -350,19 +353,30 @@ enum pocketfed_status pf_segment_map(struct pf_segment *s,
                        "%s ends at byte %" PRIu64 ", but an update of %" PRIu64
                        " bytes should lie at %" PRIu64,
                        s->path, (uint64_t)info.st_size, e->length, e->offset);
+    pthread_mutex_lock(&s->lock);
+    *out = pf_windows_take(&s->windows, s->fd, e->offset, e->length);
+    pthread_mutex_unlock(&s->lock);
+    if (*out)
+        return POCKETFED_OK;
     p = mmap(NULL, lead + (size_t)e->length, PROT_READ, MAP_SHARED, s->fd,
              (off_t)(e->offset - lead));
     if (p == MAP_FAILED)
         return pf_fail_errno(err, errno, "cannot map %s", s->path);
-    *out = p + lead;
+    *out = (const uint8_t *)p + lead;
     return POCKETFED_OK;
 }
 
-void pf_segment_unmap(const uint8_t *p, const struct pf_extent *e)
+void pf_segment_unmap(struct pf_segment *s, const uint8_t *p,
+                      const struct pf_extent *e)
 {
     size_t lead = before_extent(e);
+    int given;
 
-    munmap((void *)(uintptr_t)(p - lead), lead + (size_t)e->length);
+    pthread_mutex_lock(&s->lock);
+    given = pf_windows_give(&s->windows, p);
+    pthread_mutex_unlock(&s->lock);
+    if (!given)
+        munmap((void *)(uintptr_t)(p - lead), lead + (size_t)e->length);
 }
 
 enum pocketfed_status pf_segment_sync(struct pf_segment *s,

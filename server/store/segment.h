@@ -36,7 +36,8 @@ enum pocketfed_status pf_segment_write(struct pf_segment *s, uint64_t offset,
 enum pocketfed_status pf_segment_map(struct pf_segment *s,
                                      const struct pf_extent *e,
                                      const uint8_t **out, struct pf_error *err);
-void pf_segment_unmap(const uint8_t *p, const struct pf_extent *e);
+void pf_segment_unmap(struct pf_segment *s, const uint8_t *p,
+                      const struct pf_extent *e);
 void pf_segment_release(struct pf_segment *s, const struct pf_extent *e);
 enum pocketfed_status pf_segment_sync(struct pf_segment *s,
                                       struct pf_error *err);

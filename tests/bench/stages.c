@@ -282,7 +282,7 @@ static double measure_validate(struct bench *b)
                      &why))
             die("an update of our own is refused: %s%s", b->err.text,
                 why.detail);
-        pf_segment_unmap(frame, e);
+        pf_segment_unmap(b->segment, frame, e);
     }
     return (thread_us() - began) / TIMES;
 }
@@ -304,7 +304,7 @@ static double measure_fold(struct bench *b)
             pf_sum_fold(&sum, &b->plan, frame, (size_t)e->length, 100, 1,
                         b->scratch))
             die("an update of our own cannot be added");
-        pf_segment_unmap(frame, e);
+        pf_segment_unmap(b->segment, frame, e);
     }
     us = (thread_us() - began) / TIMES;
     pf_sum_free(&sum);

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 #include "pen.h"
 #include "tmpdir.h"
+#include "window.h"
 
 static char dir[256];
 static struct pf_error err;
@@ -64,7 +66,7 @@ static void check_bytes(struct pf_segment *s, const struct pf_extent *e,
     assert_int_equal(pf_segment_map(s, e, &p, &err), POCKETFED_OK);
     for (i = 0; i < e->length; i++)
         assert_int_equal(p[i], want);
-    pf_segment_unmap(p, e);
+    pf_segment_unmap(s, p, e);
 }
 
 static void fill(struct pf_segment *s, const struct pf_extent *e, char with)
@@ -224,10 +226,94 @@ static void a_pen_writes_what_it_was_given_in_any_pieces(void **state)
     assert_int_equal(pf_pen_flush(&pen, s, &err), POCKETFED_OK);
     assert_int_equal(pf_segment_map(s, &e, &got, &err), POCKETFED_OK);
     assert_memory_equal(got, p, e.length);
-    pf_segment_unmap(got, &e);
+    pf_segment_unmap(s, got, &e);
     pf_pen_free(&pen);
     pf_segment_unref(s);
     free(p);
+}
+
+/* More at once than there are windows, some across the edge of one. */
+static void many_can_be_read_at_once_wherever_they_lie(void **state)
+{
+    enum { N = 40 };
+    struct pf_segment *s = open_segment(1, 1);
+    struct pf_extent e[N];
+    const uint8_t *p[N];
+    int i, k;
+
+    (void)state;
+    for (i = 0; i < N; i++) {
+        e[i] = reserve(s, 1500000);
+        fill(s, &e[i], (char)i);
+    }
+    for (k = 0; k < 3; k++) {
+        for (i = 0; i < N; i++)
+            assert_int_equal(pf_segment_map(s, &e[i], &p[i], &err),
+                             POCKETFED_OK);
+        for (i = 0; i < N; i++) {
+            assert_int_equal(p[i][0], i);
+            assert_int_equal(p[i][e[i].length - 1], i);
+            pf_segment_unmap(s, p[i], &e[i]);
+        }
+    }
+    pf_segment_unref(s);
+}
+
+static void a_window_gives_way_only_when_nobody_uses_it(void **state)
+{
+    struct pf_windows w = {0};
+    const uint8_t *p[PF_WINDOWS], *again;
+    char path[400], mark;
+    uint64_t i;
+    int fd;
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/file", dir);
+    fd = open(path, O_RDWR | O_CREAT, 0600);
+    assert_int_equal(ftruncate(fd, 10 * PF_WINDOW), 0);
+    for (i = 0; i < PF_WINDOWS; i++) {
+        mark = (char)('a' + i);
+        assert_int_equal(pwrite(fd, &mark, 1, (off_t)(i * PF_WINDOW + 5)), 1);
+        p[i] = pf_windows_take(&w, fd, i * PF_WINDOW + 5, 10);
+        assert_int_equal(p[i][0], mark);
+    }
+    again = pf_windows_take(&w, fd, 5, PF_WINDOW - 5);
+    assert_ptr_equal(again, p[0]); /* the same, used twice */
+    assert_null(pf_windows_take(&w, fd, 9 * PF_WINDOW, 10));
+    assert_null(pf_windows_take(&w, fd, 5, PF_WINDOW - 4)); /* over its edge */
+    assert_true(pf_windows_give(&w, p[0]));
+    assert_null(pf_windows_take(&w, fd, 9 * PF_WINDOW, 10));
+    assert_true(pf_windows_give(&w, again));
+    assert_non_null(pf_windows_take(&w, fd, 9 * PF_WINDOW, 10));
+    assert_false(pf_windows_give(&w, (const uint8_t *)path));
+    for (i = PF_WINDOWS; i-- > 1;)
+        assert_true(pf_windows_give(&w, p[i]));
+    for (i = PF_WINDOWS; i-- > 0;) { /* the first has lost its place */
+        p[i] = pf_windows_take(&w, fd, i * PF_WINDOW + 5, 10);
+        assert_int_equal(p[i][0], 'a' + i);
+        assert_true(pf_windows_give(&w, p[i]));
+    }
+    pf_windows_close(&w);
+    close(fd);
+}
+
+static void what_is_written_after_it_was_mapped_is_seen(void **state)
+{
+    struct pf_segment *s = open_segment(1, 1);
+    struct pf_extent a = reserve(s, 100), b;
+    const uint8_t *p;
+
+    (void)state;
+    fill(s, &a, 'a');
+    check_bytes(s, &a, 'a');
+    b = reserve(s, 300000); /* beyond the end of the file until now */
+    fill(s, &b, 'b');
+    check_bytes(s, &b, 'b');
+    assert_int_equal(pf_segment_map(s, &a, &p, &err), POCKETFED_OK);
+    fill(s, &a, 'c');
+    assert_int_equal(p[99], 'c');
+    pf_segment_unmap(s, p, &a);
+    pf_segment_unref(s);
 }
 
 static void refuses_to_map_what_is_not_there(void **state)
@@ -320,6 +406,9 @@ int main(void)
         TEST(large_extents_are_aligned_without_wasting_much),
         TEST(what_another_release_kept_is_not_given_again),
         TEST(a_pen_writes_what_it_was_given_in_any_pieces),
+        TEST(many_can_be_read_at_once_wherever_they_lie),
+        TEST(a_window_gives_way_only_when_nobody_uses_it),
+        TEST(what_is_written_after_it_was_mapped_is_seen),
         TEST(refuses_to_map_what_is_not_there),
         TEST(refuses_an_extent_of_no_bytes_or_of_too_many),
         TEST(an_unlinked_segment_lives_until_its_last_user),
