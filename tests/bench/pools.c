@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "fleet.h"
+#include "proc.h"
 #include "rival.h"
 #include "say.h"
 
@@ -23,7 +24,7 @@ static const struct setting {
 static const struct {
     const char *model;
     unsigned cohort;
-} loads[] = {{"lenet5", 512}, {"lenet-caffe", 128}};
+} loads[] = {{"lenet5", 128}, {"lenet-caffe", 64}};
 
 struct candidate {
     struct pf_testdaemon d;
@@ -44,6 +45,7 @@ static void start(const struct options *o, const struct setting *s,
     c->l = load_open(c->d.port, CONNECTIONS);
     fleet_join(&c->f, &c->d, c->l, "pools", model, cohort, cohort);
     fleet_round(&c->f, c->l, 0, cohort);
+    pf_nap(500); /* what the round had mapped goes */
     before = fleet_metric(&c->d, "process_resident_memory_bytes");
     idle = load_open(c->d.port, IDLERS);
     c->idle_kib =
