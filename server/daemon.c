@@ -13,7 +13,7 @@
 #include "prover.h"
 #include "rotate.h"
 
-/* Signed requests within the skew window: at 24 bytes each, 50 MB at most. */
+/* Signed requests within the skew window; 16 MB. */
 #define MAX_NONCES (1u << 20)
 /* Files beside client connections: database, segments, objects, listeners. */
 #define OTHER_FILES 512
