@@ -152,6 +152,7 @@ enum pocketfed_status pf_sum_fold(struct pf_sum *s, const struct pf_plan *plan,
     struct pf_update u;
     const struct pf_section *sec;
     size_t first, n;
+    const float *x;
 
     if (!codec || pf_update_parse(frame, len, &u, NULL))
         return POCKETFED_MALFORMED;
@@ -161,9 +162,10 @@ enum pocketfed_status pf_sum_fold(struct pf_sum *s, const struct pf_plan *plan,
         return POCKETFED_MALFORMED;
     for (first = 0; first < s->n; first += n) {
         n = s->n - first < PF_ADMIT_BLOCK ? s->n - first : PF_ADMIT_BLOCK;
-        if (codec->decode(sec->bytes, sec->len, s->n, 0, first, n, scratch))
+        x = pf_codec_read(codec, sec->bytes, sec->len, s->n, first, n, scratch);
+        if (!x)
             return POCKETFED_MALFORMED;
-        pf_sum_add(s, &plan->update, first, scratch, n, weight, factor);
+        pf_sum_add(s, &plan->update, first, x, n, weight, factor);
     }
     s->updates++;
     s->weight += weight;

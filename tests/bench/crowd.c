@@ -87,13 +87,13 @@ void mode_memory(const struct options *o)
     double early, late, small, large;
 
     remember(o, COHORT / 10, &small, NULL);
-    remember(o, COHORT * 4, &large, NULL);
+    remember(o, COHORT * 2, &large, NULL);
     printf("{\"uploads\":%u,\"cohort\":%u,\"resident\":%.0f}\n"
            "{\"uploads\":%u,\"cohort\":%u,\"resident\":%.0f}\n",
-           EARLY, COHORT / 10, small, EARLY, COHORT * 4, large);
+           EARLY, COHORT / 10, small, EARLY, COHORT * 2, large);
     fflush(stdout);
     gate(large < small * MOST_GROWTH,
-         "a cohort forty times as large takes %.3f of the memory",
+         "a cohort twenty times as large takes %.3f of the memory",
          large / small);
     remember(o, COHORT, &early, &late);
     printf("{\"uploads\":%u,\"cohort\":%u,\"resident\":%.0f}\n"
