@@ -60,6 +60,9 @@ const struct pf_option pf_options[] = {
      "whole request head within it, is closed.", 1},
     {"client", "request_s", NULL, PF_OPTION_U32, AT(limits.request_s), "900", 1,
      86400, NULL, "SECONDS", "How long one request's body may take.", 1},
+    {"client", "buffer_kib", NULL, PF_OPTION_U32, AT(buffer_kib), "64", 16,
+     1024, NULL, "KIB", "Memory of a connection while it sends or receives: "
+     "more takes fewer steps for an upload, less bears more connections.", 0},
     {"client", "tls", NULL, PF_OPTION_BOOL, AT(tls), "on", 0, 0, NULL,
      "on|off", "Speak TLS. Off only behind a proxy that does: join links then "
      "carry no pin and clients trust their system's roots.", 0},

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include "buf.h"
 #include "fail.h"
-#include "limits.h"
+#include "limiter.h"
 
 #define PF_CONFIG_TEXT 512
 
@@ -24,7 +24,7 @@ struct pf_config {
     uint32_t queue, drain_s;
     /* [client] */
     char listen[PF_CONFIG_TEXT], host[PF_CONFIG_TEXT];
-    uint32_t max_connections;
+    uint32_t max_connections, buffer_kib;
     int tls;
     char certificate[PF_CONFIG_TEXT], private_key[PF_CONFIG_TEXT];
     /* [limits], and timeout_s and request_s of [client] */

@@ -13,10 +13,12 @@
 #include "prover.h"
 #include "rotate.h"
 
-/* Signed requests within the skew window: at 24 bytes each, 50 MB at most. */
+/* Signed requests within the skew window; 16 MB. */
 #define MAX_NONCES (1u << 20)
 /* Files beside client connections: database, segments, objects, listeners. */
 #define OTHER_FILES 512
+/* Buffers of admin and ops connections. */
+#define OTHER_BUFFER_KIB 64u
 
 static void fatal(void *ctx, const struct pf_error *err)
 {
@@ -312,6 +314,7 @@ static enum pocketfed_status open_http(struct pf_daemon *d,
                     : d->config.threads ? d->config.threads
                                         : cores();
         c.max_connections = client ? d->connections : 64;
+        c.buffer = (client ? d->config.buffer_kib : OTHER_BUFFER_KIB) * 1024u;
         st = pf_http_start(&c, &d->http[i], err);
         if (st == POCKETFED_OK)
             d->fd[i] = -1; /* the listener's now */

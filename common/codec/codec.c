@@ -26,6 +26,18 @@ const struct pf_codec *pf_codec_by_id(uint8_t id)
     return NULL;
 }
 
+const float *pf_codec_read(const struct pf_codec *c, const uint8_t *in,
+                           size_t len, size_t dim, size_t first, size_t n,
+                           float *scratch)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (c->plain && (uintptr_t)in % _Alignof(float) == 0 && len != SIZE_MAX &&
+        len == c->max_bytes(dim) && first <= dim && n <= dim - first)
+        return (const float *)(const void *)in + first;
+#endif
+    return c->decode(in, len, dim, 0, first, n, scratch) ? NULL : scratch;
+}
+
 const char *const *pf_codec_names(void)
 {
     /* Static data cannot read table[i]->name; a test holds the two equal. */

@@ -16,6 +16,7 @@ struct pf_codec {
     const char *name;
     uint8_t id;   /* on the wire; never reused */
     size_t block; /* decode's `first` must be a multiple of it */
+    int plain;    /* the encoding is the floats themselves, little-endian */
     /* Bytes that encode makes at most; SIZE_MAX on overflow. */
     size_t (*max_bytes)(size_t dim);
     /* Appends the encoding of x[0..dim). NON_FINITE, LIMIT (a value too large
@@ -29,6 +30,13 @@ struct pf_codec {
                                     uint64_t seed, size_t first, size_t n,
                                     float *out);
 };
+
+/* Coordinates first..first+n: where they lie in `in` when they lie there as
+ * this machine reads floats, else decoded into scratch (n floats). NULL when
+ * decode would say MALFORMED. */
+const float *pf_codec_read(const struct pf_codec *c, const uint8_t *in,
+                           size_t len, size_t dim, size_t first, size_t n,
+                           float *scratch);
 
 /* The rows, each in the file of its name. */
 extern const struct pf_codec pf_codec_f32, pf_codec_f16;

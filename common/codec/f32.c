@@ -50,6 +50,7 @@ const struct pf_codec pf_codec_f32 = {
     .name = "f32",
     .id = 1,
     .block = 1,
+    .plain = 1,
     .max_bytes = max_bytes,
     .encode = encode,
     .decode = decode,

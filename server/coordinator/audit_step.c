@@ -50,7 +50,7 @@ add_update(struct pf_auditing *d, const struct pf_audit_update *u,
                          d->scratch);
     if (st != POCKETFED_OK)
         pf_fail(err, st, "an update cannot be added");
-    pf_segment_unmap(frame, &a->extent);
+    pf_segment_unmap(segment, frame, &a->extent);
     return st;
 }
 

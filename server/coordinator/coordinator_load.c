@@ -157,7 +157,7 @@ static enum pocketfed_status check_bytes(const struct pf_open_round *o,
     st = pf_segment_map(o->segment, &fold->u.fold.extent, &bytes, &inner);
     if (st == POCKETFED_OK) {
         pf_sha256(bytes, (size_t)fold->u.fold.extent.length, digest);
-        pf_segment_unmap(bytes, &fold->u.fold.extent);
+        pf_segment_unmap(o->segment, bytes, &fold->u.fold.extent);
         if (memcmp(digest, fold->u.fold.digest, sizeof digest) == 0)
             return POCKETFED_OK;
         st = pf_fail(&inner, POCKETFED_PROOF, "its bytes have changed");

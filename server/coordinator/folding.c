@@ -79,7 +79,7 @@ static enum pocketfed_status fold_one(const struct work *w, unsigned index,
         return st;
     st = pf_sum_fold(*mine, fold->plan, frame, (size_t)w->extent.length,
                      w->weight, w->factor, scratch);
-    pf_segment_unmap(frame, &w->extent);
+    pf_segment_unmap(fold->segment, frame, &w->extent);
     if (st != POCKETFED_OK)
         pf_fail(err, st,
                 "an acknowledged update at byte %llu of its segment cannot be "

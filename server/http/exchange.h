@@ -19,8 +19,9 @@
 #include "calls.h"
 #include "coordinator.h"
 #include "inflight.h"
-#include "limits.h"
+#include "limiter.h"
 #include "metrics.h"
+#include "pen.h"
 #include "problem.h"
 #include "readers.h"
 #include "store.h"
@@ -84,6 +85,7 @@ struct pf_ingest {
     struct pf_inflight_entry entry; /* among the uploads of its device */
     struct pf_segment *segment;
     struct pf_extent extent;
+    struct pf_pen pen;
     struct pf_hash *hash;
     uint64_t received;
     int has_place;  /* in the coordinator's queue, for the UPDATE */

@@ -12,8 +12,6 @@
 #include "links.h"
 #include "listen.h"
 
-/* The read size of uploads is what is free of this. */
-#define POOL_BYTES (64u << 10)
 /* A refused body up to this long is read before the answer. */
 #define DRAIN_MAX (64u << 10)
 
@@ -435,7 +433,7 @@ enum pocketfed_status pf_http_start(const struct pf_http_config *c,
     h->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, handle, h, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, h,
         MHD_OPTION_LISTEN_SOCKET, c->fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT, limit,
+        c->buffer, MHD_OPTION_CONNECTION_LIMIT, limit,
         MHD_OPTION_CONNECTION_TIMEOUT, h->timeout_s,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK,
         new_request, h, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,

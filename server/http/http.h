@@ -18,6 +18,7 @@ struct pf_http_config {
     int fd;             /* listening; taken over on success */
     struct pf_tls *tls; /* borrowed; NULL: plain */
     unsigned threads, max_connections;
+    size_t buffer; /* bytes a connection has for heads, reads and answers */
     const char *socket_path; /* ADMIN: whose group may connect; borrowed */
     struct pf_gate *gate;    /* ADMIN over TCP, instead; borrowed */
 };

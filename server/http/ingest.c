@@ -32,6 +32,7 @@ void pf_ingest_free(struct pf_exchange *ex)
     drop_place(ex);
     drop_extent(ex);
     pf_inflight_leave(ex->edge->inflight, &in->entry);
+    pf_pen_free(&in->pen);
     pf_segment_unref(in->segment);
     in->segment = NULL;
     pf_hash_free(in->hash);
@@ -195,8 +196,8 @@ void pf_ingest_data(struct pf_exchange *ex, const void *p, size_t n)
     if (in->failed.status != POCKETFED_OK || in->received > ex->content_length)
         return;
     pf_hash_add(in->hash, p, n);
-    pf_segment_write(in->segment, in->extent.offset + in->received - n, p, n,
-                     &in->failed);
+    pf_pen_write(&in->pen, in->segment, in->extent.offset + in->received - n, p,
+                 n, &in->failed);
 }
 
 static enum pf_next move(struct pf_exchange *ex);
@@ -231,7 +232,7 @@ static enum pocketfed_status carry(struct pf_ingest *in, struct pf_segment *to,
         if (st != POCKETFED_OK)
             pf_segment_release(to, &there);
     }
-    pf_segment_unmap(bytes, &in->extent);
+    pf_segment_unmap(in->segment, bytes, &in->extent);
     if (st != POCKETFED_OK)
         return st;
     pf_segment_release(in->segment, &in->extent);
@@ -300,7 +301,7 @@ static int admit(struct pf_exchange *ex, struct pf_admitted *out,
     }
     ok = pf_admit(&in->expected, frame, (size_t)in->extent.length, scratch, out,
                   why) == POCKETFED_OK;
-    pf_segment_unmap(frame, &in->extent);
+    pf_segment_unmap(in->segment, frame, &in->extent);
     return ok;
 }
 
@@ -314,6 +315,8 @@ enum pf_next pf_ingest_end(struct pf_exchange *ex)
     atomic_fetch_add(&ex->task->bytes_up, in->received);
     pf_count(e->metrics, PF_COUNT_UPLOAD_BYTES, in->received);
     pf_hash_end(in->hash, digest);
+    if (in->failed.status == POCKETFED_OK)
+        pf_pen_flush(&in->pen, in->segment, &in->failed);
     if (in->failed.status != POCKETFED_OK) {
         pf_log(e->log, PF_LOG_ERROR, "cannot write an update task=%s \"%s\"",
                ex->args.task, in->failed.text);

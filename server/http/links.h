@@ -17,7 +17,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <pocketfed/status.h>
-#include "limits.h"
+#include "limiter.h"
 
 /* What a connection is doing. */
 enum pf_link_phase {

@@ -12,7 +12,7 @@
 #include "buf.h"
 #include "calls.h"
 #include "coordinator.h"
-#include "limits.h"
+#include "limiter.h"
 #include "problem.h"
 
 /* X(NAME, "exposed name without prefix", "help") */

@@ -14,8 +14,8 @@
 
 struct pf_nonces;
 
-/* max: names held at most, rounded up to a power of two; 24 bytes each when
- * used. */
+/* max: names held at most, rounded up to a power of two; 16 bytes for each, in
+ * use or not once some thousand were. */
 enum pocketfed_status pf_nonces_create(size_t max, struct pf_nonces **out);
 void pf_nonces_free(struct pf_nonces *n); /* NULL is fine */
 /* 1 when (keyid, nonce) was added and has not expired at now_s. */

@@ -113,16 +113,18 @@ check_numbers(const struct pf_expected *want, const struct pf_section *sec,
     const struct pf_plan_update *p = &want->plan->update;
     size_t dim = want->n_params, first, n;
     double sum = 0, part;
+    const float *x;
 
     for (first = 0; first < dim; first += n) {
         n = dim - first < PF_ADMIT_BLOCK ? dim - first : PF_ADMIT_BLOCK;
-        if (codec->decode(sec->bytes, sec->len, dim, 0, first, n, scratch)) {
+        x = pf_codec_read(codec, sec->bytes, sec->len, dim, first, n, scratch);
+        if (!x) {
             pf_problem_set(why, PF_PROBLEM_MALFORMED,
                            "%zu bytes are no %s of %zu coordinates", sec->len,
                            codec->name, dim);
             return POCKETFED_REFUSED;
         }
-        part = squares(scratch, n);
+        part = squares(x, n);
         if (!isfinite(part)) {
             pf_problem_set(why, PF_PROBLEM_NON_FINITE,
                            "a NaN or an infinity among coordinates %zu to %zu",
@@ -130,7 +132,7 @@ check_numbers(const struct pf_expected *want, const struct pf_section *sec,
             return POCKETFED_REFUSED;
         }
         sum += part;
-        a->saturated += pf_sum_saturated(p, scratch, n);
+        a->saturated += pf_sum_saturated(p, x, n);
     }
     a->norm = sqrt(sum);
     if (a->norm > p->max_norm * (1 + NORM_SLACK)) {

@@ -12,6 +12,7 @@
  * becomes vector code. */
 #define MAGIC      6755399441055744.0
 #define MAGIC_BITS INT64_C(0x4338000000000000)
+#define LIGHT      2251799813685248.0 /* 2^51 */
 
 /* |x| a coordinate may have after scaling: 2^(bits-1) - 1. */
 static double limit(const struct pf_plan_update *u)
@@ -83,25 +84,62 @@ size_t pf_sum_saturated(const struct pf_plan_update *u, const float *x,
     return count;
 }
 
-void pf_sum_add(struct pf_sum *s, const struct pf_plan_update *u, size_t first,
-                const float *x, size_t n, uint64_t weight, double factor)
+/* From a float to whole quanta: times `mul`, clamped, times `factor`. */
+struct quantiser {
+    double mul, lim, factor;
+};
+
+static inline double quanta(const struct quantiser *q, float x)
 {
-    const double lim = limit(u), mul = scale(u);
-    int64_t *value = s->value + first;
-    const int64_t w = (int64_t)weight;
+    double v = (double)x * q->mul; /* exact: a power of two */
+
+    v = v < q->lim ? v : q->lim;
+    v = v > -q->lim ? v : -q->lim;
+    return v * q->factor;
+}
+
+/* Any weight. */
+static void add_heavy(int64_t *restrict value, const float *restrict x,
+                      size_t n, struct quantiser q, int64_t weight)
+{
     size_t i;
 
     for (i = 0; i < n; i++) {
-        double v = (double)x[i] * mul; /* exact: a power of two */
+        double v = quanta(&q, x[i]) + MAGIC;
         int64_t bits;
 
-        v = v < lim ? v : lim;
-        v = v > -lim ? v : -lim;
-        v *= factor;
-        v += MAGIC;
         memcpy(&bits, &v, sizeof bits);
-        value[i] += (bits - MAGIC_BITS) * w;
+        value[i] += (bits - MAGIC_BITS) * weight;
     }
+}
+
+/* The same integers where every product is below 2^51 and so exact in double:
+ * vector units of x86-64 multiply no integers of 64 bits. */
+static void add_light(int64_t *restrict value, const float *restrict x,
+                      size_t n, struct quantiser q, double weight)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        double v = (quanta(&q, x[i]) + MAGIC) - MAGIC;
+        int64_t bits;
+
+        v = v * weight + MAGIC;
+        memcpy(&bits, &v, sizeof bits);
+        value[i] += bits - MAGIC_BITS;
+    }
+}
+
+void pf_sum_add(struct pf_sum *s, const struct pf_plan_update *u, size_t first,
+                const float *x, size_t n, uint64_t weight, double factor)
+{
+    const struct quantiser q = {scale(u), limit(u), factor};
+    int64_t *value = s->value + first;
+
+    if (q.lim * (double)weight < LIGHT)
+        add_light(value, x, n, q, (double)weight);
+    else
+        add_heavy(value, x, n, q, (int64_t)weight);
     s->saturated += pf_sum_saturated(u, x, n);
 }
 
@@ -114,6 +152,7 @@ enum pocketfed_status pf_sum_fold(struct pf_sum *s, const struct pf_plan *plan,
     struct pf_update u;
     const struct pf_section *sec;
     size_t first, n;
+    const float *x;
 
     if (!codec || pf_update_parse(frame, len, &u, NULL))
         return POCKETFED_MALFORMED;
@@ -123,9 +162,10 @@ enum pocketfed_status pf_sum_fold(struct pf_sum *s, const struct pf_plan *plan,
         return POCKETFED_MALFORMED;
     for (first = 0; first < s->n; first += n) {
         n = s->n - first < PF_ADMIT_BLOCK ? s->n - first : PF_ADMIT_BLOCK;
-        if (codec->decode(sec->bytes, sec->len, s->n, 0, first, n, scratch))
+        x = pf_codec_read(codec, sec->bytes, sec->len, s->n, first, n, scratch);
+        if (!x)
             return POCKETFED_MALFORMED;
-        pf_sum_add(s, &plan->update, first, scratch, n, weight, factor);
+        pf_sum_add(s, &plan->update, first, x, n, weight, factor);
     }
     s->updates++;
     s->weight += weight;

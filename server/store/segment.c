@@ -15,8 +15,10 @@
 #include "bytes.h"
 #include "file.h"
 #include "text.h"
+#include "window.h"
 
 #define ALIGN      4096u
+#define ALIGN_MAX  65536u
 #define PATH_BYTES 4096
 
 struct hole {
@@ -30,12 +32,30 @@ struct pf_segment {
     uint64_t end;      /* all extents lie below it */
     struct hole *hole; /* free space below end, ascending, never adjacent */
     size_t n_holes, room;
+    struct pf_windows windows;
     char path[PATH_BYTES];
 };
 
+static uint64_t up_to(uint64_t n, uint64_t align)
+{
+    return (n + align - 1) / align * align;
+}
+
+/* What an extent of n bytes begins and ends at multiples of. File systems take
+ * large aligned pieces at half the cost of single pages; an eighth of the
+ * space is the most that this may waste. */
+static uint64_t align_of(uint64_t n)
+{
+    uint64_t align = ALIGN_MAX;
+
+    while (align > ALIGN && up_to(n, align) - n > n / 8)
+        align /= 2;
+    return align;
+}
+
 static uint64_t rounded(uint64_t n)
 {
-    return (n + ALIGN - 1) / ALIGN * ALIGN;
+    return up_to(n, align_of(n));
 }
 
 /* STATE/journal and STATE/journal/<task>. */
@@ -135,6 +155,7 @@ void pf_segment_unref(struct pf_segment *s)
     pthread_mutex_unlock(&s->lock);
     if (left)
         return;
+    pf_windows_close(&s->windows);
     close(s->fd);
     pthread_mutex_destroy(&s->lock);
     free(s->hole);
@@ -212,29 +233,30 @@ static void take_free(struct pf_segment *s, uint64_t offset, uint64_t length)
     }
 }
 
-static uint64_t take_first_fit(struct pf_segment *s, uint64_t length)
+static uint64_t take_first_fit(struct pf_segment *s, uint64_t length,
+                               uint64_t align)
 {
     uint64_t offset;
     size_t i;
 
     for (i = 0; i < s->n_holes; i++) {
-        if (s->hole[i].length < length)
+        offset = up_to(s->hole[i].offset, align);
+        if (offset + length > s->hole[i].offset + s->hole[i].length)
             continue;
-        offset = s->hole[i].offset;
-        s->hole[i].offset += length;
-        s->hole[i].length -= length;
-        if (s->hole[i].length == 0)
-            remove_hole(s, i);
+        take_free(s, offset, length);
         return offset;
     }
-    offset = s->end;
-    s->end += length;
+    offset = up_to(s->end, align);
+    if (offset > s->end)
+        add_free(s, s->end, offset - s->end);
+    s->end = offset + length;
     return offset;
 }
 
 void pf_segment_keep(struct pf_segment *s, const struct pf_extent *e)
 {
-    uint64_t length = rounded(e->length);
+    /* Whoever wrote it may have aligned otherwise: what it surely has. */
+    uint64_t length = up_to(e->length, ALIGN);
 
     pthread_mutex_lock(&s->lock);
     if (e->offset >= s->end) {
@@ -258,7 +280,7 @@ enum pocketfed_status pf_segment_reserve(struct pf_segment *s, size_t len,
         return pf_fail(err, POCKETFED_INVALID, "an extent of %zu bytes", len);
     length = rounded(len);
     pthread_mutex_lock(&s->lock);
-    offset = take_first_fit(s, length);
+    offset = take_first_fit(s, length, align_of(len));
     pthread_mutex_unlock(&s->lock);
     do
         rc = posix_fallocate(s->fd, (off_t)offset, (off_t)length);
@@ -316,7 +338,7 @@ enum pocketfed_status pf_segment_map(struct pf_segment *s,
 {
     size_t lead = before_extent(e);
     struct stat info;
-    uint8_t *p;
+    void *p;
 
     if (fstat(s->fd, &info) != 0)
         return pf_fail_errno(err, errno, "cannot examine %s", s->path);
@@ -327,19 +349,30 @@ enum pocketfed_status pf_segment_map(struct pf_segment *s,
                        "%s ends at byte %" PRIu64 ", but an update of %" PRIu64
                        " bytes should lie at %" PRIu64,
                        s->path, (uint64_t)info.st_size, e->length, e->offset);
+    pthread_mutex_lock(&s->lock);
+    *out = pf_windows_take(&s->windows, s->fd, e->offset, e->length);
+    pthread_mutex_unlock(&s->lock);
+    if (*out)
+        return POCKETFED_OK;
     p = mmap(NULL, lead + (size_t)e->length, PROT_READ, MAP_SHARED, s->fd,
              (off_t)(e->offset - lead));
     if (p == MAP_FAILED)
         return pf_fail_errno(err, errno, "cannot map %s", s->path);
-    *out = p + lead;
+    *out = (const uint8_t *)p + lead;
     return POCKETFED_OK;
 }
 
-void pf_segment_unmap(const uint8_t *p, const struct pf_extent *e)
+void pf_segment_unmap(struct pf_segment *s, const uint8_t *p,
+                      const struct pf_extent *e)
 {
     size_t lead = before_extent(e);
+    int given;
 
-    munmap((void *)(uintptr_t)(p - lead), lead + (size_t)e->length);
+    pthread_mutex_lock(&s->lock);
+    given = pf_windows_give(&s->windows, p);
+    pthread_mutex_unlock(&s->lock);
+    if (!given)
+        munmap((void *)(uintptr_t)(p - lead), lead + (size_t)e->length);
 }
 
 enum pocketfed_status pf_segment_sync(struct pf_segment *s,

@@ -1,9 +1,10 @@
 /* segment.h - the payload file of one round: STATE/journal/<task>/<round>.seg.
  *
- * Extents are reserved (4096-aligned), written by HTTP workers, synced by the
- * coordinator, mapped by whoever folds.  Which bytes count is said by database
- * rows alone; everything else in the file is dead.  Reference-counted: DROP
- * unlinks the name, the last user closes the file.  Thread-safe.
+ * Extents are reserved (4096-aligned, large ones more), written by HTTP
+ * workers, synced by the coordinator, mapped by whoever folds.  Which bytes
+ * count is said by database rows alone; everything else in the file is dead.
+ * Reference-counted: DROP unlinks the name, the last user closes the file.
+ * Thread-safe.
  */
 #ifndef PF_SEGMENT_H
 #define PF_SEGMENT_H
@@ -35,7 +36,8 @@ enum pocketfed_status pf_segment_write(struct pf_segment *s, uint64_t offset,
 enum pocketfed_status pf_segment_map(struct pf_segment *s,
                                      const struct pf_extent *e,
                                      const uint8_t **out, struct pf_error *err);
-void pf_segment_unmap(const uint8_t *p, const struct pf_extent *e);
+void pf_segment_unmap(struct pf_segment *s, const uint8_t *p,
+                      const struct pf_extent *e);
 void pf_segment_release(struct pf_segment *s, const struct pf_extent *e);
 enum pocketfed_status pf_segment_sync(struct pf_segment *s,
                                       struct pf_error *err);

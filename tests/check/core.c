@@ -365,7 +365,7 @@ static int deposit(struct core *k, struct pf_live_task *t, struct pf_event *ev,
     if (pf_admit(&want, p, frame->len, scratch, &ev->u.update.admitted, &why) !=
         POCKETFED_OK)
         die(why.detail, NULL);
-    pf_segment_unmap(p, &ev->u.update.extent);
+    pf_segment_unmap(*segment, p, &ev->u.update.extent);
     return 1;
 }
 

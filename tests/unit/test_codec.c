@@ -178,6 +178,42 @@ static void a_block_equals_its_part_of_the_whole(void **state)
     }
 }
 
+static void reads_in_place_or_not_the_same_numbers(void **state)
+{
+    enum { DIM = 1000 };
+    float want[DIM], scratch[DIM], x[DIM];
+    const float *got;
+    struct pf_buf b;
+    uint8_t *odd;
+    size_t at;
+
+    (void)state;
+    for (size_t i = 0; i < DIM; i++)
+        x[i] = (float)i / 7 - 50;
+    for (const char *const *name = pf_codec_names(); *name; name++) {
+        const struct pf_codec *c = pf_codec_find(*name);
+
+        pf_buf_init(&b, 1u << 16);
+        assert_int_equal(c->encode(x, DIM, 0, &b), POCKETFED_OK);
+        assert_int_equal(c->decode(b.data, b.len, DIM, 0, 0, DIM, want),
+                         POCKETFED_OK);
+        odd = malloc(b.len + 4);
+        for (at = 0; at < 4; at++) { /* aligned and not */
+            memcpy(odd + at, b.data, b.len);
+            got = pf_codec_read(c, odd + at, b.len, DIM, 13, 700, scratch);
+            assert_non_null(got);
+            assert_memory_equal(got, want + 13, 700 * sizeof *got);
+        }
+        assert_ptr_equal(got, scratch);
+        assert_null(pf_codec_read(c, odd, b.len - 1, DIM, 0, 1, scratch));
+        assert_null(pf_codec_read(c, odd, b.len, DIM, DIM, 1, scratch));
+        assert_null(pf_codec_read(c, odd, b.len, DIM, 1, DIM, scratch));
+        assert_null(pf_codec_read(c, odd, b.len, DIM, DIM + 1, 0, scratch));
+        free(odd);
+        pf_buf_free(&b);
+    }
+}
+
 static void never_reads_past_the_end(void **state)
 {
     (void)state;
@@ -358,6 +394,7 @@ int main(void)
         cmocka_unit_test(refuses_a_block_outside_the_vector),
         cmocka_unit_test(a_vector_too_long_for_memory_is_a_limit),
         cmocka_unit_test(a_block_equals_its_part_of_the_whole),
+        cmocka_unit_test(reads_in_place_or_not_the_same_numbers),
         cmocka_unit_test(never_reads_past_the_end),
         cmocka_unit_test(refuses_numbers_that_are_not_finite),
         cmocka_unit_test(says_when_the_buffer_is_full),

@@ -117,6 +117,44 @@ static void a_full_window_opens_with_the_first_that_expires(void **state)
     pf_nonces_free(n);
 }
 
+static void a_clock_that_is_set_back_makes_no_replay_new(void **state)
+{
+    const int64_t day = 86400, now = 1800000000;
+    struct pf_nonces *n = make(100);
+    char nonce[32];
+    int i;
+
+    (void)state;
+    assert_int_equal(pf_nonces_add(n, KEY, "a", now + 120, now), POCKETFED_OK);
+    /* Set back by a day; then the window is looked through many times. */
+    for (i = 0; i < 5000; i++) {
+        snprintf(nonce, sizeof nonce, "n%d", i);
+        assert_int_equal(
+            pf_nonces_add(n, KEY, nonce, now - day + i + 1, now - day + i),
+            POCKETFED_OK);
+    }
+    assert_true(pf_nonces_seen(n, KEY, "a", now + 119));
+    assert_int_equal(pf_nonces_add(n, KEY, "a", now + 230, now + 110),
+                     POCKETFED_EXISTS);
+    pf_nonces_free(n);
+}
+
+static void knows_nonces_for_as_long_as_a_process_lives(void **state)
+{
+    const int64_t week = 7 * 86400;
+    struct pf_nonces *n = make(100);
+    int64_t now;
+
+    (void)state;
+    for (now = 1800000000; now < 1800000000 + 60 * week; now += week) {
+        assert_int_equal(pf_nonces_add(n, KEY, "a", now + 120, now),
+                         POCKETFED_OK);
+        assert_true(pf_nonces_seen(n, KEY, "a", now + 119));
+        assert_false(pf_nonces_seen(n, KEY, "a", now + 120));
+    }
+    pf_nonces_free(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +164,8 @@ int main(void)
         cmocka_unit_test(keeps_every_live_nonce_while_it_grows),
         cmocka_unit_test(says_busy_when_full_and_recovers_when_time_passes),
         cmocka_unit_test(a_full_window_opens_with_the_first_that_expires),
+        cmocka_unit_test(a_clock_that_is_set_back_makes_no_replay_new),
+        cmocka_unit_test(knows_nonces_for_as_long_as_a_process_lives),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

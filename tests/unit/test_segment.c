@@ -3,13 +3,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "segment.h"
+#include "pen.h"
 #include "tmpdir.h"
+#include "window.h"
 
 static char dir[256];
 static struct pf_error err;
@@ -64,7 +66,7 @@ static void check_bytes(struct pf_segment *s, const struct pf_extent *e,
     assert_int_equal(pf_segment_map(s, e, &p, &err), POCKETFED_OK);
     for (i = 0; i < e->length; i++)
         assert_int_equal(p[i], want);
-    pf_segment_unmap(p, e);
+    pf_segment_unmap(s, p, e);
 }
 
 static void fill(struct pf_segment *s, const struct pf_extent *e, char with)
@@ -159,6 +161,161 @@ static void bytes_are_there_after_it_was_opened_again(void **state)
     pf_segment_unref(s);
 }
 
+static void large_extents_are_aligned_without_wasting_much(void **state)
+{
+    static const size_t sizes[] = {1,      5000,   40000,  70000,
+                                   247056, 300000, 1724544};
+    struct pf_segment *s = open_segment(1, 1);
+    struct pf_extent e, last = {0, 0};
+    uint64_t used = 0;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        e = reserve(s, sizes[i]);
+        assert_true(e.offset >= last.offset + last.length);
+        used += sizes[i];
+        last = e;
+        if (sizes[i] > 8 * 65536)
+            assert_int_equal(e.offset % 65536, 0);
+    }
+    assert_int_equal(reserve(s, 247056).offset % 65536, 0);
+    /* Between the extents lie gaps, and small ones fill them. */
+    assert_true(last.offset + last.length < used + used / 4);
+    assert_true(reserve(s, 1).offset < last.offset);
+    pf_segment_unref(s);
+}
+
+static void what_another_release_kept_is_not_given_again(void **state)
+{
+    struct pf_segment *s = open_segment(1, 1);
+    struct pf_extent a = {0, 247056}, b = {61 * 4096, 247056}, e;
+
+    (void)state;
+    pf_segment_keep(s, &a);
+    pf_segment_keep(s, &b);
+    e = reserve(s, 100);
+    assert_true(e.offset >= b.offset + b.length);
+    e = reserve(s, 247056);
+    assert_true(e.offset >= b.offset + b.length);
+    pf_segment_unref(s);
+}
+
+static void a_pen_writes_what_it_was_given_in_any_pieces(void **state)
+{
+    static const size_t pieces[] = {1, 16384, 65536, 200000, 3, 16384, 70000};
+    struct pf_segment *s = open_segment(1, 1);
+    struct pf_extent before = reserve(s, 5000), e = reserve(s, 400000);
+    uint8_t *p = malloc(e.length);
+    struct pf_pen pen = {0};
+    const uint8_t *got;
+    size_t at = 0, n, i;
+
+    (void)state;
+    (void)before; /* so that the extent begins in the middle of a piece */
+    assert_int_not_equal(e.offset % PF_PEN_BYTES, 0);
+    for (i = 0; i < e.length; i++)
+        p[i] = (uint8_t)(i * 2654435761u >> 24);
+    for (i = 0; at < e.length; i++, at += n) {
+        n = pieces[i % 7] < e.length - at ? pieces[i % 7] : e.length - at;
+        assert_int_equal(pf_pen_write(&pen, s, e.offset + at, p + at, n, &err),
+                         POCKETFED_OK);
+        assert_true(pen.n < PF_PEN_BYTES);
+    }
+    assert_true(pen.n > 0); /* what flush is for */
+    assert_int_equal(pf_pen_flush(&pen, s, &err), POCKETFED_OK);
+    assert_int_equal(pf_segment_map(s, &e, &got, &err), POCKETFED_OK);
+    assert_memory_equal(got, p, e.length);
+    pf_segment_unmap(s, got, &e);
+    pf_pen_free(&pen);
+    pf_segment_unref(s);
+    free(p);
+}
+
+/* More at once than there are windows, some across the edge of one. */
+static void many_can_be_read_at_once_wherever_they_lie(void **state)
+{
+    enum { N = 40 };
+    struct pf_segment *s = open_segment(1, 1);
+    struct pf_extent e[N];
+    const uint8_t *p[N];
+    int i, k;
+
+    (void)state;
+    for (i = 0; i < N; i++) {
+        e[i] = reserve(s, 1500000);
+        fill(s, &e[i], (char)i);
+    }
+    for (k = 0; k < 3; k++) {
+        for (i = 0; i < N; i++)
+            assert_int_equal(pf_segment_map(s, &e[i], &p[i], &err),
+                             POCKETFED_OK);
+        for (i = 0; i < N; i++) {
+            assert_int_equal(p[i][0], i);
+            assert_int_equal(p[i][e[i].length - 1], i);
+            pf_segment_unmap(s, p[i], &e[i]);
+        }
+    }
+    pf_segment_unref(s);
+}
+
+static void a_window_gives_way_only_when_nobody_uses_it(void **state)
+{
+    struct pf_windows w = {0};
+    const uint8_t *p[PF_WINDOWS], *again;
+    char path[400], mark;
+    uint64_t i;
+    int fd;
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/file", dir);
+    fd = open(path, O_RDWR | O_CREAT, 0600);
+    assert_int_equal(ftruncate(fd, 10 * PF_WINDOW), 0);
+    for (i = 0; i < PF_WINDOWS; i++) {
+        mark = (char)('a' + i);
+        assert_int_equal(pwrite(fd, &mark, 1, (off_t)(i * PF_WINDOW + 5)), 1);
+        p[i] = pf_windows_take(&w, fd, i * PF_WINDOW + 5, 10);
+        assert_int_equal(p[i][0], mark);
+    }
+    again = pf_windows_take(&w, fd, 5, PF_WINDOW - 5);
+    assert_ptr_equal(again, p[0]); /* the same, used twice */
+    assert_null(pf_windows_take(&w, fd, 9 * PF_WINDOW, 10));
+    assert_null(pf_windows_take(&w, fd, 5, PF_WINDOW - 4)); /* over its edge */
+    assert_true(pf_windows_give(&w, p[0]));
+    assert_null(pf_windows_take(&w, fd, 9 * PF_WINDOW, 10));
+    assert_true(pf_windows_give(&w, again));
+    assert_non_null(pf_windows_take(&w, fd, 9 * PF_WINDOW, 10));
+    assert_false(pf_windows_give(&w, (const uint8_t *)path));
+    for (i = PF_WINDOWS; i-- > 1;)
+        assert_true(pf_windows_give(&w, p[i]));
+    for (i = PF_WINDOWS; i-- > 0;) { /* the first has lost its place */
+        p[i] = pf_windows_take(&w, fd, i * PF_WINDOW + 5, 10);
+        assert_int_equal(p[i][0], 'a' + i);
+        assert_true(pf_windows_give(&w, p[i]));
+    }
+    pf_windows_close(&w);
+    close(fd);
+}
+
+static void what_is_written_after_it_was_mapped_is_seen(void **state)
+{
+    struct pf_segment *s = open_segment(1, 1);
+    struct pf_extent a = reserve(s, 100), b;
+    const uint8_t *p;
+
+    (void)state;
+    fill(s, &a, 'a');
+    check_bytes(s, &a, 'a');
+    b = reserve(s, 300000); /* beyond the end of the file until now */
+    fill(s, &b, 'b');
+    check_bytes(s, &b, 'b');
+    assert_int_equal(pf_segment_map(s, &a, &p, &err), POCKETFED_OK);
+    fill(s, &a, 'c');
+    assert_int_equal(p[99], 'c');
+    pf_segment_unmap(s, p, &a);
+    pf_segment_unref(s);
+}
+
 static void refuses_to_map_what_is_not_there(void **state)
 {
     struct pf_segment *s = open_segment(1, 1);
@@ -246,6 +403,12 @@ int main(void)
         TEST(released_space_is_used_again_and_joined),
         TEST(what_was_kept_is_not_given_again),
         TEST(bytes_are_there_after_it_was_opened_again),
+        TEST(large_extents_are_aligned_without_wasting_much),
+        TEST(what_another_release_kept_is_not_given_again),
+        TEST(a_pen_writes_what_it_was_given_in_any_pieces),
+        TEST(many_can_be_read_at_once_wherever_they_lie),
+        TEST(a_window_gives_way_only_when_nobody_uses_it),
+        TEST(what_is_written_after_it_was_mapped_is_seen),
         TEST(refuses_to_map_what_is_not_there),
         TEST(refuses_an_extent_of_no_bytes_or_of_too_many),
         TEST(an_unlinked_segment_lives_until_its_last_user),

@@ -100,6 +100,35 @@ static void weighs_each_number(void **state)
     pf_sum_free(&s);
 }
 
+/* Products around 2^51, where one way of multiplying ends. */
+static void heavy_and_light_weights_give_the_same_integers(void **state)
+{
+    struct pf_rng rng = pf_rng_make(2, 0, 0, PF_RNG_TEST);
+    enum { DIM = 300 };
+
+    (void)state;
+    for (uint32_t bits = 16; bits <= 48; bits++) {
+        struct pf_plan_update u = {.range = 4, .bits = bits};
+        uint64_t edge = UINT64_C(1) << (52 - bits), w;
+        int64_t unit[DIM];
+        float x[DIM];
+        struct pf_sum s;
+
+        assert_int_equal(pf_sum_init(&s, DIM), POCKETFED_OK);
+        for (uint64_t i = 0; i < DIM; i++)
+            x[i] = (float)(10 * pf_rng_double(&rng, bits * DIM + i) - 5);
+        pf_sum_add(&s, &u, 0, x, DIM, 1, 1);
+        memcpy(unit, s.value, sizeof unit);
+        for (w = edge > 2 ? edge - 2 : 1; w <= edge + 2; w++) {
+            pf_sum_clear(&s);
+            pf_sum_add(&s, &u, 0, x, DIM, w, 1);
+            for (size_t i = 0; i < DIM; i++)
+                assert_true(s.value[i] == unit[i] * (int64_t)w);
+        }
+        pf_sum_free(&s);
+    }
+}
+
 static void the_mean_is_within_half_a_quantum(void **state)
 {
     enum { UPDATES = 9, DIM = 500 };
@@ -287,6 +316,7 @@ int main(void)
         cmocka_unit_test(clamps_to_the_range_and_counts_it),
         cmocka_unit_test(counts_what_is_clamped_at_every_width),
         cmocka_unit_test(weighs_each_number),
+        cmocka_unit_test(heavy_and_light_weights_give_the_same_integers),
         cmocka_unit_test(the_mean_is_within_half_a_quantum),
         cmocka_unit_test(the_largest_sum_that_a_plan_allows_does_not_overflow),
         cmocka_unit_test(folds_a_frame_as_if_added_by_hand),

@@ -1,4 +1,4 @@
-#include "limits.h"
+#include "limiter.h"
 
 #include <inttypes.h>
 #include <string.h>

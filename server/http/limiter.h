@@ -1,4 +1,4 @@
-/* limits.h - how much one peer, and all of them together, may make the daemon
+/* limiter.h - how much one peer, and all of them together, may make the daemon
  * do.
  *
  * Every limit is a number of the configuration that may change while the
@@ -11,8 +11,8 @@
  * small one.  An address whose small bucket is empty is not asked for
  * signatures any more, except by devices that proved themselves lately.
  */
-#ifndef PF_LIMITS_H
-#define PF_LIMITS_H
+#ifndef PF_LIMITER_H
+#define PF_LIMITER_H
 
 #include <stdatomic.h>
 #include <stdint.h>
