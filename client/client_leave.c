@@ -144,11 +144,6 @@ enum pocketfed_status pf_client_left(struct pocketfed_client *c,
     case PF_PROBLEM_DEVICE_REVOKED:
     case PF_PROBLEM_TASK_UNKNOWN:
         return gone(c); /* nothing is left to leave */
-    case PF_PROBLEM_RECORD_KEY:
-        c->asks_key = c->keyring.n < PF_KEYRING_MAX;
-        if (c->asks_key)
-            return POCKETFED_OK;
-        break;
     default:
         break;
     }
@@ -156,7 +151,11 @@ enum pocketfed_status pf_client_left(struct pocketfed_client *c,
         if (!c->error.hint[0])
             pf_hint(&c->error, "to forget the task without the server's word, "
                                "remove the folder");
-        return pf_client_stop(c, c->error.status);
+        if (problem.id != PF_PROBLEM_RECORD_KEY ||
+            c->keyring.n == PF_KEYRING_MAX)
+            return pf_client_stop(c, c->error.status);
+        c->asks_key = 1;
+        return POCKETFED_OK;
     }
     if (action != PF_DO_CLOCK || !take_time(c, r, &problem))
         pf_client_retry(c, problem.retry_after_ms);

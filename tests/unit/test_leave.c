@@ -190,6 +190,19 @@ static void another_refusal_stops_and_keeps_the_folder(void **state)
     pf_app_until(a, POCKETFED_EVENT_LEFT);
 }
 
+static void a_device_whose_record_key_was_replaced_leaves_too(void **state)
+{
+    struct pf_app *a = *state;
+
+    pf_app_join(a);
+    pf_fake_rotate(&a->fake);
+    leave(a);
+    pf_app_until(a, POCKETFED_EVENT_LEFT);
+    assert_int_equal(a->fake.calls[PF_CALL_KEY], 1);
+    assert_int_equal(a->fake.bad_signatures, 0);
+    only_receipts_are_left(a, 0);
+}
+
 static void a_revoked_device_stops_with_that_word_and_may_leave(void **state)
 {
     struct pf_app *a = *state;
@@ -303,6 +316,7 @@ int main(void)
         TEST(nothing_is_wiped_before_the_server_knows),
         TEST(a_device_that_is_in_no_task_any_more_has_left),
         TEST(another_refusal_stops_and_keeps_the_folder),
+        TEST(a_device_whose_record_key_was_replaced_leaves_too),
         TEST(a_revoked_device_stops_with_that_word_and_may_leave),
         TEST(an_enrolment_whose_answer_was_lost_is_left_too),
         TEST(what_a_kill_left_half_wiped_is_wiped_at_the_next_start),

@@ -261,6 +261,33 @@ static void equivocation_is_kept_and_shown(void **state)
     pf_verdict_free(&v);
 }
 
+/* Another membership in the same folder: what was kept of the first one is set
+ * aside, not called wrong. */
+static void joining_again_after_leaving_begins_anew(void **state)
+{
+    struct pf_app *a = *state;
+    struct pf_verdict v;
+    struct pf_buf b;
+
+    take_part_thrice(a);
+    assert_int_equal(pocketfed_client_leave(a->client), POCKETFED_OK);
+    pf_app_until(a, POCKETFED_EVENT_LEFT);
+    a->fake.n_acks = 0;
+    fakelog_init(&l, a->fake.record_key);
+    pf_app_join(a);
+    take_part(a);
+    take_part(a);
+    if (faults(a, &v))
+        fail_msg("%s", first);
+    assert_int_equal(v.n, 2);
+    assert_int_equal(v.n_proved, 1);
+    pf_verdict_free(&v);
+    read_file(a, "receipts.jsonl.1", &b);
+    pf_buf_free(&b);
+    read_file(a, "proofs.jsonl.1", &b);
+    pf_buf_free(&b);
+}
+
 /* ---- two devices ------------------------------------------------------- */
 
 static void a_line(const struct pf_ack *ack, struct pf_buf *out)
@@ -367,6 +394,7 @@ int main(void)
         TEST(another_pinned_key_makes_everything_wrong),
         TEST(a_changed_model_is_noticed),
         TEST(equivocation_is_kept_and_shown),
+        TEST(joining_again_after_leaving_begins_anew),
         TEST(records_of_two_devices_are_compared),
         TEST(joins_by_a_link_of_before_the_key_was_replaced),
         TEST(a_link_whose_key_nobody_replaced_is_refused),
