@@ -10,10 +10,10 @@
 #include "keyring.h"
 #include "participation.h"
 
-/* What the library ever puts beside the lock, and the receipts, proofs and
- * evidence that stay. Nothing else is
- * touched: the folder may be one where a person keeps more. The key is last:
- * while it is there, the server can be told. */
+/* What the library ever puts beside the lock and the receipts, proofs and
+ * evidence that stay. Nothing else is touched: the folder may be one where a
+ * person keeps more. The key is last: while it is there, the server can be
+ * told. */
 static const char *const names[] = {
     PF_SAVED_TRAIN,    PF_SAVED_UPDATE,
     PF_SAVED_PLAN,     PF_SAVED_RECEIPT,

@@ -180,9 +180,9 @@ static void another_refusal_stops_and_keeps_the_folder(void **state)
     struct pf_app *a = *state;
 
     pf_app_join(a);
-    refuse(a, PF_CALL_LEAVE, PF_PROBLEM_RECORD_KEY);
+    refuse(a, PF_CALL_LEAVE, PF_PROBLEM_FORBIDDEN);
     leave(a);
-    assert_int_equal(pf_app_run(a, 10), POCKETFED_PROOF);
+    assert_int_equal(pf_app_run(a, 10), POCKETFED_REFUSED);
     pf_app_is(a, POCKETFED_STATE_STOPPED);
     assert_non_null(strstr(pocketfed_client_hint(a->client), "remove"));
     assert_true(there(a, "identity.key") && there(a, "server.json"));

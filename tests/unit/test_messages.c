@@ -299,6 +299,35 @@ static void a_device_cannot_report_what_the_server_says_of_it(void **state)
     }
 }
 
+/* The first byte of a seed is the number of its table: a table put before
+ * others moves them all. What the seed says, the table must still take. */
+static void each_fuzz_seed_is_read_by_the_table_it_is_named_after(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < pf_n_tables; i++) {
+        const struct pf_table *t = &pf_tables[i];
+        union message m = {{0}};
+        char path[1024], seed[4096];
+        size_t len;
+        FILE *f;
+
+        snprintf(path, sizeof path, "%s/fuzz/messages/%s", PF_TEST_DIR,
+                 t->name);
+        f = fopen(path, "rb");
+        if (!f) /* nested ones have none of their own */
+            continue;
+        len = fread(seed, 1, sizeof seed, f);
+        fclose(f);
+        if (len < 2 || (size_t)seed[0] != i ||
+            pf_json_decode(t->fields, PF_JSON_IGNORE, seed + 1, len - 1, &m,
+                           NULL))
+            fail_msg("%s is no byte %zu and a %s", path, i, t->name);
+        for (const struct pf_json_field *k = t->fields; k->key; k++)
+            if (k->type == PF_JSON_RAW)
+                pf_buf_free((struct pf_buf *)(void *)(m.bytes + k->offset));
+    }
+}
+
 static void each_enumeration_has_a_name_for_each_value(void **state)
 {
     static const struct {
@@ -332,6 +361,7 @@ int main(void)
         cmocka_unit_test(a_wait_says_why_and_an_assignment_does_not),
         cmocka_unit_test(defaults_stay_when_a_token_request_is_silent),
         cmocka_unit_test(a_device_cannot_report_what_the_server_says_of_it),
+        cmocka_unit_test(each_fuzz_seed_is_read_by_the_table_it_is_named_after),
         cmocka_unit_test(each_enumeration_has_a_name_for_each_value),
     };
 
