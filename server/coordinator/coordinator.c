@@ -320,8 +320,7 @@ static void *loop(void *arg)
     int ended;
 
     while (st == POCKETFED_OK) {
-        c->n_items = pf_queue_take(c->inbox, c->items, PF_BATCH_ITEMS,
-                                   wait_ms(c), &ended);
+        pf_coordinator_drain(c, wait_ms(c), &ended);
         if (ended) {
             st = keep_clock(c, 1, &err);
             if (st == POCKETFED_OK)

@@ -117,12 +117,10 @@ static void tell(struct pf_coordinator *c, const char *fmt, ...)
     char line[256];
     va_list ap;
 
-    if (!c->config.announce)
-        return;
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
-    c->config.announce(c->config.ctx, line);
+    pf_coordinator_announce(c, line);
 }
 
 static void announce(struct pf_coordinator *c, struct pf_live_task *t,
@@ -285,17 +283,6 @@ static enum pocketfed_status note(struct pf_coordinator *c,
     return st;
 }
 
-static void answer(struct pf_coordinator *c, const struct pf_effect *e)
-{
-    struct pf_waiter *w = (struct pf_waiter *)(uintptr_t)e->reply_to;
-
-    if (!w)
-        return;
-    if (e->u.answer.kind == PF_ANSWER_ACK)
-        atomic_fetch_add(&c->acked, 1);
-    w->done(w, &e->u.answer);
-}
-
 static enum pocketfed_status finish(struct pf_coordinator *c,
                                     struct pf_open_round *o,
                                     const struct pf_effect *e,
@@ -354,7 +341,7 @@ static enum pocketfed_status perform(struct pf_coordinator *c,
 
     switch (e->kind) {
     case PF_EFFECT_ANSWER:
-        answer(c, e);
+        pf_coordinator_answer(c, e);
         return POCKETFED_OK;
     case PF_EFFECT_EVALUATE:
         return evaluate(c, t, e, err);

@@ -1,8 +1,8 @@
 /* coordinator_int.h - what the files of the coordinator share.
  *
  * coordinator.c has the loop, coordinator_step.c what the engines are told,
- * coordinator_effects.c what follows a commit,
- * coordinator_load.c the start, submit.c the calls for other threads,
+ * coordinator_effects.c what follows a commit, handover.c what comes in and
+ * goes out, coordinator_load.c the start, submit.c the calls for other threads,
  * registry.c the jobs, live_task.c the tasks.
  */
 #ifndef PF_COORDINATOR_INT_H
@@ -121,6 +121,13 @@ int pf_keeps_updates(const struct pf_live_task *t, uint64_t round);
 /* submit.c: hands an event of the program's own to the loop. Any thread. */
 void pf_coordinator_deliver(void *coordinator, struct pf_live_task *t,
                             const struct pf_event *ev);
+
+/* handover.c: what the loop takes in (c->items, at most wait_ms < 0: however
+ * long it takes), the answer to who waits for one, and what people are told. */
+void pf_coordinator_drain(struct pf_coordinator *c, int64_t wait_ms,
+                          int *ended);
+void pf_coordinator_answer(struct pf_coordinator *c, const struct pf_effect *e);
+void pf_coordinator_announce(struct pf_coordinator *c, const char *line);
 
 /* coordinator_load.c */
 enum pocketfed_status pf_coordinator_load(struct pf_coordinator *c,
