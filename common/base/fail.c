@@ -1,5 +1,6 @@
 #include "fail.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,6 +59,8 @@ enum pocketfed_status pf_fail_errno(struct pf_error *err, int errnum,
     va_end(args);
     used = strlen(err->text);
     snprintf(err->text + used, sizeof err->text - used, ": %s", why);
+    if (errnum == ENOSPC || errnum == EDQUOT)
+        pf_hint(err, "free some space there, then try again");
     return POCKETFED_IO;
 }
 

@@ -31,7 +31,8 @@ enum pocketfed_status pf_fail(struct pf_error *err,
 /* Sets the hint of an error that was just failed. NULL err is fine. */
 void pf_hint(struct pf_error *err, const char *fmt, ...) PF_PRINTF(2, 3);
 
-/* pf_fail with ": <strerror(errnum)>" appended; status POCKETFED_IO. */
+/* pf_fail with ": <strerror(errnum)>" appended; status POCKETFED_IO. A full
+ * disk gets its hint. */
 enum pocketfed_status pf_fail_errno(struct pf_error *err, int errnum,
                                     const char *fmt, ...) PF_PRINTF(3, 4);
 

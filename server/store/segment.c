@@ -251,7 +251,6 @@ enum pocketfed_status pf_segment_reserve(struct pf_segment *s, size_t len,
                                          struct pf_extent *out,
                                          struct pf_error *err)
 {
-    enum pocketfed_status st;
     uint64_t length, offset;
     int rc;
 
@@ -268,11 +267,8 @@ enum pocketfed_status pf_segment_reserve(struct pf_segment *s, size_t len,
         pthread_mutex_lock(&s->lock);
         add_free(s, offset, length);
         pthread_mutex_unlock(&s->lock);
-        st =
-            pf_fail_errno(err, rc, "no room for %zu bytes in %s", len, s->path);
-        if (rc == ENOSPC || rc == EDQUOT)
-            pf_hint(err, "free some space in the state directory");
-        return st;
+        return pf_fail_errno(err, rc, "no room for %zu bytes in %s", len,
+                             s->path);
     }
     out->offset = offset;
     out->length = len;

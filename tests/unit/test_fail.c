@@ -78,6 +78,9 @@ static void a_system_error_is_spelled_out(void **state)
     assert_int_equal(pf_fail_errno(&err, ENOENT, "cannot open %s", "a"),
                      POCKETFED_IO);
     assert_string_equal(err.text, "cannot open a: No such file or directory");
+    assert_string_equal(err.hint, "");
+    pf_fail_errno(&err, ENOSPC, "cannot write %s", "a");
+    assert_non_null(strstr(err.hint, "free some space"));
 }
 
 static void a_long_sentence_is_cut_not_overrun(void **state)
