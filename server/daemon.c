@@ -23,8 +23,12 @@ static void fatal(void *ctx, const struct pf_error *err)
     const struct pf_daemon *d = ctx;
 
     pf_log(&d->log, PF_LOG_ERROR,
-           "stopping: what was decided could not be made durable \"%s\"",
-           err->text);
+           "stopping: what was decided cannot be kept or carried out "
+           "why=\"%s\" do=\"%s\"",
+           err->text,
+           err->hint[0] ? err->hint
+                        : "start again once the cause is gone: nothing that "
+                          "was acknowledged is lost");
     _exit(1);
 }
 

@@ -185,6 +185,25 @@ static void fold_again(void *ctx, uint64_t round, const struct pf_effect *fold)
                     fold->u.fold.factor);
 }
 
+/* Without its base the round would never end, and its devices ask for ever. */
+static enum pocketfed_status check_base(struct pf_coordinator *c,
+                                        const struct pf_open_round *o,
+                                        struct pf_error *err)
+{
+    struct pf_object *base = NULL;
+    struct pf_error inner = {0};
+    enum pocketfed_status st;
+
+    st = pf_objects_get(c->config.objects, o->base, &base, &inner);
+    pf_object_release(base);
+    if (st == POCKETFED_OK)
+        return POCKETFED_OK;
+    pf_fail(err, st, "task %s round %" PRIu64 " has lost its base model: %s",
+            o->task->stored.name, o->round, inner.text);
+    pf_hint(err, "restore this file from a backup");
+    return st;
+}
+
 /* Every update that was acknowledged must be there before anything else. */
 static enum pocketfed_status reopen(struct pf_coordinator *c,
                                     struct pf_error *err)
@@ -195,6 +214,8 @@ static enum pocketfed_status reopen(struct pf_coordinator *c,
 
     for (o = c->open; o && st == POCKETFED_OK; o = o->next) {
         st = pf_open_start(c, o, err);
+        if (st == POCKETFED_OK)
+            st = check_base(c, o, err);
         if (st != POCKETFED_OK)
             break;
         a.o = o;
