@@ -137,6 +137,7 @@ static enum pocketfed_status open_keys(struct pf_statedir *s,
 
     if ((st = pf_path_join(s->path, "keys", keys, sizeof keys, err)) ||
         (st = pf_dir_make(keys, 0700, err)) ||
+        (st = pf_dir_sync(s->path, err)) || /* before there is a database */
         (st = pf_rotate_resume(keys, err)) ||
         (st = pf_path_join(keys, "record.key", record, sizeof record, err)) ||
         (st = open_record_key(s, record, err)))
@@ -183,6 +184,27 @@ enum pocketfed_status pf_statedir_read_tls(const struct pf_statedir_config *c,
     return st;
 }
 
+/* The directory itself must survive, too: each directory above, of those in
+ * which we could have made the next one, now or in a start that was cut off. */
+static enum pocketfed_status sync_above(const char *path, struct pf_error *err)
+{
+    enum pocketfed_status st = POCKETFED_OK;
+    size_t i, n = strlen(path);
+    char part[PATH_CAP];
+
+    if (path[0] != '/')
+        st = pf_dir_sync(".", err);
+    for (i = 0; i < n && st == POCKETFED_OK; i++) {
+        if (path[i] != '/' || i + 1 == n)
+            continue;
+        memcpy(part, path, i + 1);
+        part[i + 1] = '\0'; /* with its slash, so that "/" is one */
+        if (access(part, R_OK | W_OK) == 0)
+            st = pf_dir_sync(part, err);
+    }
+    return st;
+}
+
 enum pocketfed_status pf_statedir_open(const struct pf_statedir_config *c,
                                        struct pf_statedir *out,
                                        struct pf_error *err)
@@ -195,6 +217,7 @@ enum pocketfed_status pf_statedir_open(const struct pf_statedir_config *c,
     if ((st = begin(&s, c->path, err)) ||
         (st = pf_dir_make(s.path, 0750, err)) ||
         (st = pf_netfs_refuse(s.path, c->probe, err)) ||
+        (st = sync_above(s.path, err)) ||
         (st = pf_path_join(s.path, "lock", lock, sizeof lock, err)))
         goto out;
     st = pf_file_lock(lock, &s.lock, &why);
@@ -209,6 +232,7 @@ enum pocketfed_status pf_statedir_open(const struct pf_statedir_config *c,
     }
     if (st != POCKETFED_OK) {
         pf_fail(err, st, "%s", why.text);
+        pf_hint(err, "%s", why.hint);
         goto out;
     }
     st = open_keys(&s, c, err);
