@@ -44,7 +44,7 @@ void pf_testdaemon_init(struct pf_testdaemon *d)
 }
 
 /* 1 when run.json is there, whole, and of the process that runs now. */
-static int read_run(struct pf_testdaemon *d)
+int pf_testdaemon_serves(struct pf_testdaemon *d)
 {
     struct pf_json_doc *doc = NULL;
     const struct pf_json_node *root;
@@ -88,19 +88,34 @@ static void show_log(const struct pf_testdaemon *d)
     pf_buf_free(&b);
 }
 
-void pf_testdaemon_start(struct pf_testdaemon *d)
+void pf_testdaemon_spawn(struct pf_testdaemon *d)
 {
     const char *const argv[] = {
-        PF_POCKETFEDD, "--state",        d->state,    "--listen",
-        d->listen,     "--host",         "127.0.0.1", "--ops-listen",
-        "127.0.0.1:0", "--admin-socket", d->socket,   NULL,
+        d->program ? d->program : PF_POCKETFEDD,
+        "--state",
+        d->state,
+        "--listen",
+        d->listen,
+        "--host",
+        "127.0.0.1",
+        "--ops-listen",
+        "127.0.0.1:0",
+        "--admin-socket",
+        d->socket,
+        NULL,
     };
-    int64_t end = pf_now_ms() + (int64_t)START_MS * PF_SLOW;
 
     assert_int_equal(d->pid, 0);
     d->started_s = (int64_t)time(NULL);
     d->pid = pf_spawn(argv, d->log);
-    while (!read_run(d)) {
+}
+
+void pf_testdaemon_start(struct pf_testdaemon *d)
+{
+    int64_t end = pf_now_ms() + (int64_t)START_MS * PF_SLOW;
+
+    pf_testdaemon_spawn(d);
+    while (!pf_testdaemon_serves(d)) {
         if (!pf_alive(d->pid) || pf_now_ms() > end) {
             show_log(d);
             fail_msg("the daemon did not start");

@@ -11,7 +11,8 @@
 #include "messages.h"
 
 struct pf_testdaemon {
-    char dir[64]; /* short: a Unix socket's name has 107 bytes at most */
+    const char *program; /* NULL: PF_POCKETFEDD */
+    char dir[64];        /* short: a Unix socket's name has 107 bytes at most */
     char state[96], socket[96], log[96];
     char listen[64]; /* 127.0.0.1:PORT, once it has been started */
     char ops[64];
@@ -24,6 +25,9 @@ struct pf_testdaemon {
 void pf_testdaemon_init(struct pf_testdaemon *d);
 /* Starts it and waits until it serves. */
 void pf_testdaemon_start(struct pf_testdaemon *d);
+/* Starts it and does not wait; then 1 once it serves. */
+void pf_testdaemon_spawn(struct pf_testdaemon *d);
+int pf_testdaemon_serves(struct pf_testdaemon *d);
 /* SIGKILL, as a power cut. */
 void pf_testdaemon_crash(struct pf_testdaemon *d);
 /* SIGTERM: it must end with 0 and take its run.json away. */
