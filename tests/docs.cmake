@@ -8,3 +8,7 @@ set_tests_properties(docs_cli_is_what_the_program_prints PROPERTIES
 add_test(NAME lint_named_tests COMMAND sh ${CMAKE_SOURCE_DIR}/tests/check/named_tests.sh
   ${CMAKE_SOURCE_DIR} docs/THREAT_MODEL.md)
 set_tests_properties(lint_named_tests PROPERTIES LABELS lint TIMEOUT 30)
+# What the daemon complains of is explained.
+add_test(NAME lint_log_lines COMMAND sh ${CMAKE_SOURCE_DIR}/tests/check/log_lines.sh
+  ${CMAKE_SOURCE_DIR})
+set_tests_properties(lint_log_lines PROPERTIES LABELS lint TIMEOUT 30)
