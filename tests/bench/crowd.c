@@ -53,8 +53,10 @@ void mode_crowd(const struct options *o)
 #define COHORT      1000u
 #define MOST_GROWTH 1.05
 
+/* When all is quiet: what a round had mapped is gone. */
 static double resident(const struct pf_testdaemon *d)
 {
+    pf_nap(1000);
     return fleet_metric(d, "process_resident_memory_bytes");
 }
 
