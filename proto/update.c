@@ -127,12 +127,11 @@ static size_t head_length(unsigned n_metrics, unsigned n_sections)
 /* Everything before the metrics. 1: both counts are known. */
 static int scan_fixed(struct scan *s, struct pf_update *u)
 {
-    uint8_t head[4], version[2];
+    uint8_t head[4];
     size_t length;
 
-    pf_put16(version, PF_UPDATE_VERSION);
     want_bytes(s, magic, sizeof magic, "magic");
-    want_bytes(s, version, sizeof version, "version");
+    take_number(s, 2, PF_UPDATE_VERSION, "version");
     u->n_metrics =
         (unsigned)take_number(s, 2, PF_MAX_METRICS, "number of metrics");
     u->n_sections =

@@ -33,7 +33,7 @@
 #include "fail.h"
 #include "wire.h"
 
-#define PF_UPDATE_VERSION 0
+#define PF_UPDATE_VERSION 1 /* written; 0 has the same layout and is read */
 #define PF_UPDATE_FIXED   192
 
 enum pf_section_kind { PF_SECTION_DELTA = 1 }; /* others come as numbers */

@@ -7,6 +7,8 @@ foreach(module calls problem plan sfield httpsig httpsig_parse statement joinlin
 endforeach()
 pf_test(unit_update LABEL unit SOURCES unit/test_update.c check/guard.c
   ROOMS ${PF_PROTO_ROOMS})
+pf_test(unit_wire LABEL unit SOURCES unit/test_wire.c check/tables.c
+  ROOMS ${PF_PROTO_ROOMS})
 pf_test(unit_messages LABEL unit SOURCES unit/test_messages.c check/tables.c
   ROOMS ${PF_PROTO_ROOMS})
 

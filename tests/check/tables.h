@@ -16,5 +16,8 @@ struct pf_table {
 
 extern const struct pf_table pf_tables[]; /* ends with name == NULL */
 extern const size_t pf_n_tables;
+/* Every member gets a value: the largest that it can have, or a small one. The
+ * plan's tables, which hold raw JSON, are not meant. */
+void table_fill(const struct pf_table *t, void *message, int high);
 
 #endif

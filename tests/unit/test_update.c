@@ -104,7 +104,7 @@ static void reads_back_what_was_written(void **state)
 
 static void the_bytes_are_those_of_the_documented_layout(void **state)
 {
-    static const uint8_t start[16] = {'P', 'F', 'U', 'P', 0,    0, 2, 0,
+    static const uint8_t start[16] = {'P', 'F', 'U', 'P', 1,    0, 2, 0,
                                       2,   0,   0,   0,   0x30, 1, 0, 0};
     static const uint8_t row[24] = {1, 1, 0, 0, 0,  0, 0, 0, 5, 0, 0, 0,
                                     0, 0, 0, 0, 21, 0, 0, 0, 0, 0, 0, 0};
@@ -172,6 +172,8 @@ static void a_wrong_byte_is_refused_as_soon_as_it_is_there(void **state)
     write_frame(&f);
     for (size_t at = 0; at < f.len; at++)
         for (int bit = 0; bit < 8 && is_fixed(at); bit++) {
+            if (at == 4 && bit == 0)
+                continue; /* version 0, of the first release */
             f.data[at] ^= (uint8_t)(1 << bit);
             if (parse(f.data, at + 1, &u) != POCKETFED_MALFORMED ||
                 parse(f.data, f.len, &u) != POCKETFED_MALFORMED)
