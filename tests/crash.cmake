@@ -6,7 +6,8 @@ set(CRASH_TABLES ${CMAKE_SOURCE_DIR}/server/store/points.h
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CRASH_TABLES})
 
 # Not pf_build: no sanitizer may stand between it and the kernel.
-add_library(pf_crash_shim SHARED ${CRASH}/shim.c ${CRASH}/shim_log.c)
+add_library(pf_crash_shim SHARED ${CRASH}/shim.c ${CRASH}/shim_log.c
+  ${CRASH}/shim_clock.c)
 target_compile_definitions(pf_crash_shim PRIVATE _GNU_SOURCE)
 target_compile_options(pf_crash_shim PRIVATE -O2 -Wall -Wextra)
 set_target_properties(pf_crash_shim PROPERTIES C_VISIBILITY_PRESET default
@@ -64,7 +65,9 @@ pf_crash(crash_kills LABEL fault TIMEOUT 300 SOURCES ${CRASH}/kills.c
 pf_crash(crash_power LABEL fault TIMEOUT 300 SOURCES ${CRASH}/power.c
   ${CRASH}/shadow.c ${CRASH}/shadow_file.c ARGS ${CRASH_CUTS} 1)
 pf_crash(crash_faults LABEL fault TIMEOUT 300 SOURCES ${CRASH}/faults.c
-  LIBS PkgConfig::SQLITE3)
+  ${CRASH}/bed.c LIBS PkgConfig::SQLITE3)
+pf_crash(crash_damage LABEL fault TIMEOUT 300 SOURCES ${CRASH}/damage.c
+  ${CRASH}/bed.c)
 pf_crash(crash_golden LABEL fault TIMEOUT 300 SOURCES ${CRASH}/golden.c
   ${CRASH}/shadow.c ${CRASH}/shadow_file.c)
 # The daemon's threads under load: asan and tsan run these, too.

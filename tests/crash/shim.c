@@ -20,8 +20,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 #define FILES 8192
@@ -476,36 +474,4 @@ int mkdir(const char *path, mode_t mode)
         crash_log_add(CRASH_OP_MKDIR, -1, 0, path, NULL, 0);
     crash_log_unlock();
     return rc;
-}
-
-/* ---- the wall clock ---------------------------------------------------- */
-
-int clock_gettime(clockid_t id, struct timespec *t)
-{
-    int rc = (int)syscall(SYS_clock_gettime, id, t);
-
-    if (rc == 0 && id == CLOCK_REALTIME && crash_shared)
-        t->tv_sec += (time_t)atomic_load(&crash_shared->clock_s);
-    return rc;
-}
-
-time_t time(time_t *out)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    if (out)
-        *out = t.tv_sec;
-    return t.tv_sec;
-}
-
-int gettimeofday(struct timeval *tv, void *zone)
-{
-    struct timespec t;
-
-    (void)zone;
-    clock_gettime(CLOCK_REALTIME, &t);
-    tv->tv_sec = t.tv_sec;
-    tv->tv_usec = (suseconds_t)(t.tv_nsec / 1000);
-    return 0;
 }

@@ -1,4 +1,4 @@
-/* shim.h - what the two files of the shim share.
+/* shim.h - what the files of the shim share.
  */
 #ifndef CRASH_SHIM_H
 #define CRASH_SHIM_H
