@@ -103,7 +103,7 @@ const struct pf_option pf_options[] = {
     LIMIT(tasks, "256", 1, 100000, "N", "Tasks, ended ones included."),
     LIMIT(tokens, "100000", 1, 4000000000, "N",
      "Join tokens of a task that can still be used."),
-    LIMIT(devices, "1000000", 1, 4000000000, "N", "Devices of a task, revoked ones included."),
+    LIMIT(devices, "1000000", 1, 4000000000, "N", "Devices of a task, also those that left or were revoked."),
     {"admin", "socket", "admin-socket", PF_OPTION_TEXT, AT(admin_socket), "",
      0, 0, NULL, "PATH", "The Unix socket of the admin interface, mode 0660. "
      "Default: admin.sock in the state directory.", 0},

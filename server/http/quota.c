@@ -63,7 +63,7 @@ static atomic_uint_fast64_t *counted(struct pf_live_task *t,
     if (atomic_load(&t->places) == 0)
         atomic_compare_exchange_strong(
             &t->places, &unknown,
-            pf_reader_n_devices(reader, t->stored.id) + 1);
+            pf_reader_n_enrolled(reader, t->stored.id) + 1);
     return &t->places;
 }
 

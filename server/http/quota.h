@@ -3,7 +3,8 @@
  *
  * What is on its way to the coordinator counts as if it were there, so the
  * bounds hold however many ask at once; near a bound somebody may be refused
- * beside one who is refused later for another reason.
+ * beside one who is refused later for another reason.  Devices that left or
+ * were revoked keep their rows, and so their places.
  */
 #ifndef PF_QUOTA_H
 #define PF_QUOTA_H

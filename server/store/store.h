@@ -166,6 +166,8 @@ pf_reader_devices(struct pf_store_reader *r, int64_t task, uint64_t first,
 /* Tokens with uses left that have not expired by the wall clock. */
 uint64_t pf_reader_n_tokens(struct pf_store_reader *r, int64_t task,
                             int64_t now_ms);
+/* Devices that ever enrolled: also those that left or were revoked. */
+uint64_t pf_reader_n_enrolled(struct pf_store_reader *r, int64_t task);
 /* The committed acknowledgement of (task, round, device). */
 enum pocketfed_status pf_reader_ack(struct pf_store_reader *r, int64_t task,
                                     uint64_t round,

@@ -60,6 +60,7 @@ enum pf_read_sql {
     PF_READ_DEVICE,
     PF_READ_DEVICES,
     PF_READ_TOKENS,
+    PF_READ_ENROLLED,
     PF_READ_ACK,
     PF_READ_ROUNDS,
     PF_READ_CLASSES,

@@ -15,6 +15,7 @@ const char *const pf_read_texts[PF_READ_COUNT] = {
                         "WHERE task = ?1 AND state = 0",
     [PF_READ_TOKENS] = "SELECT count(*) FROM tokens WHERE task = ?1 AND "
                        "uses_left > 0 AND expires_ms > ?2",
+    [PF_READ_ENROLLED] = "SELECT count(*) FROM devices WHERE task = ?1",
     [PF_READ_ACK] = "SELECT t.name, u.base, t.plan, u.digest, u.examples, "
                     "u.weight, u.round FROM records u "
                     "JOIN tasks t ON t.id = u.task "
@@ -375,19 +376,6 @@ uint64_t pf_reader_n_devices(struct pf_store_reader *r, int64_t task)
     uint64_t n = 0;
 
     if (pf_sql_bind(q, "i", task) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW)
-        n = (uint64_t)sqlite3_column_int64(q, 0);
-    sqlite3_reset(q);
-    return n;
-}
-
-uint64_t pf_reader_n_tokens(struct pf_store_reader *r, int64_t task,
-                            int64_t now_ms)
-{
-    sqlite3_stmt *q = r->stmt[PF_READ_TOKENS];
-    uint64_t n = 0;
-
-    if (pf_sql_bind(q, "ii", task, now_ms) == SQLITE_OK &&
-        sqlite3_step(q) == SQLITE_ROW)
         n = (uint64_t)sqlite3_column_int64(q, 0);
     sqlite3_reset(q);
     return n;

@@ -211,6 +211,28 @@ static void an_enrolment_flood_stops_at_the_limit_of_devices(void **state)
     pf_key_free(second);
 }
 
+/* Its row stays, and rows are what is limited. */
+static void who_leaves_gives_no_place_back(void **state)
+{
+    struct edge *e = *state;
+    struct pf_key *key = edge_join(e);
+    char token[PF_TOKEN_LEN + 1];
+    struct edge_reply r;
+    int recount;
+
+    LIMIT(e, devices, 1);
+    edge_token(e, "{\"uses\":10}", token);
+    edge_device(e, key, "DELETE", "/v1/tasks/t/devices/self", NULL, 0, &r);
+    edge_expect(&r, 204, PF_PROBLEM_NONE);
+    edge_forget(&r);
+    for (recount = 0; recount < 2; recount++) { /* as a restart does */
+        enrol_from(e, 1, token, 403, PF_PROBLEM_LIMIT);
+        atomic_store(
+            &pf_coordinator_task(e->daemon.edge.coordinator, "t")->places, 0);
+    }
+    pf_key_free(key);
+}
+
 /* ---- many at once ---- */
 
 #define FLOODERS 8
@@ -402,6 +424,7 @@ int main(void)
         TEST(guessing_tokens_ends_after_a_few),
         TEST(behind_a_proxy_addresses_say_nothing),
         TEST(an_enrolment_flood_stops_at_the_limit_of_devices),
+        TEST(who_leaves_gives_no_place_back),
         TEST(the_limit_of_devices_holds_however_many_ask_at_once),
         TEST(a_refused_enrolment_takes_no_place),
         TEST(tasks_and_tokens_have_limits),
