@@ -25,3 +25,8 @@ add_test(NAME interop_signatures COMMAND
   ${CMAKE_BINARY_DIR}/bin ${CMAKE_BINARY_DIR}/tests/interop_app)
 set_tests_properties(interop_signatures PROPERTIES LABELS interop TIMEOUT 300
   SKIP_RETURN_CODE 77)
+add_test(NAME interop_openapi COMMAND
+  ${CMAKE_SOURCE_DIR}/tests/interop/http_interop openapi.py
+  ${CMAKE_BINARY_DIR}/bin)
+set_tests_properties(interop_openapi PROPERTIES LABELS interop TIMEOUT 600
+  SKIP_RETURN_CODE 77)

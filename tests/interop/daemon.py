@@ -39,8 +39,25 @@ class WrongPin(Exception):
     pass
 
 
+class Odd:
+    """What no library sends: Test-Without and Test-Twice name a header field
+    that is then left out or sent a second time."""
+
+    def request(self, method, url, body=None, headers=None, **more):
+        headers = dict(headers)
+        self.without = headers.pop("Test-Without", None)
+        self.twice = headers.pop("Test-Twice", None)
+        super().request(method, url, body, headers, **more)
+
+    def putheader(self, name, *values):
+        if name != self.without:
+            super().putheader(name, *values)
+        if name == self.twice:
+            super().putheader(name, *values)
+
+
 def pinned_pool(address, pins):
-    class Connection(urllib3.connection.HTTPSConnection):
+    class Connection(Odd, urllib3.connection.HTTPSConnection):
         def _new_conn(self):
             return socket.create_connection(address, self.timeout)
 
@@ -60,7 +77,7 @@ def pinned_pool(address, pins):
 
 
 def plain_pool(connect):
-    class Connection(urllib3.connection.HTTPConnection):
+    class Connection(Odd, urllib3.connection.HTTPConnection):
         def _new_conn(self):
             return connect()
 
@@ -105,15 +122,7 @@ class Daemon:
         return self
 
     def __exit__(self, *args):
-        failed = None
-        if self.process:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                failed = self.process.wait(60)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                failed = self.process.wait()
-            self.process = None
+        failed = self.stop()
         if failed or args and args[0]:
             with open(os.path.join(self.dir, "log")) as log:
                 print(log.read()[-4000:])
@@ -121,13 +130,34 @@ class Daemon:
         if failed:
             raise RuntimeError("pocketfedd ended with %d" % failed)
 
+    def stop(self):
+        """Its exit status."""
+        if not self.process:
+            return 0
+        process, self.process = self.process, None
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def rotate_key(self):
+        """A new record key; the daemon is stopped for it."""
+        assert self.stop() == 0
+        subprocess.run([os.path.join(self.binaries, "pocketfedd"),
+                        "rotate-key", "--state", self.state], check=True,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, env=self.environment())
+        self.start()
+
     def start(self):
-        state = os.path.join(self.dir, "state")
-        run = os.path.join(state, "run.json")
+        self.state = os.path.join(self.dir, "state")
+        run = os.path.join(self.state, "run.json")
         self.socket = os.path.join(self.dir, "admin.sock")
         with open(os.path.join(self.dir, "log"), "ab") as log:
             self.process = subprocess.Popen(
-                [os.path.join(self.binaries, "pocketfedd"), "--state", state,
+                [os.path.join(self.binaries, "pocketfedd"), "--state", self.state,
                  "--listen", "127.0.0.1:0", "--host", "127.0.0.1",
                  "--ops-listen", "127.0.0.1:0", "--admin-socket", self.socket],
                 stdin=subprocess.DEVNULL, stderr=log, stdout=log,
@@ -142,6 +172,8 @@ class Daemon:
                 if self.process.poll() is not None or time.monotonic() > end:
                     raise RuntimeError("pocketfedd did not start") from None
                 time.sleep(0.01)
+        # What is signed in the second of the start may be older than it.
+        time.sleep(1 - time.time() % 1)
         self.client = address(said["client"])
         self.ops = address(said["ops"])
         self.admin = requests.Session()
@@ -150,11 +182,13 @@ class Daemon:
         self.pins = None
 
     def environment(self):
-        """Nothing of the caller's configuration."""
+        """Not the caller's configuration."""
         keep = {k: v for k, v in os.environ.items()
                 if not k.startswith(("POCKETFED_", "XDG_"))}
-        keep["HOME"] = self.dir
-        return keep
+        for what in ("DEVICE", "ADDRESS", "FAILURE"):
+            # What rates refuse would depend on the time.
+            keep["POCKETFED_LIMITS_%s_RATE" % what] = "0"
+        return dict(keep, HOME=self.dir)
 
     def ask(self, method, path, body=None):
         reply = self.admin.request(method, ADMIN + path, json=body)
@@ -183,10 +217,14 @@ class Daemon:
             lambda: socket.create_connection(self.ops, 60))))
         return session
 
-    def join(self, task, session=None, alg="ed25519", **token):
-        """A new member of the task."""
+    def invited(self, task, session=None, alg="ed25519", **token):
+        """A new device with a join link of its own."""
         link = self.link(task, **token)
-        d = device.Device(session or self.session(), CLIENT, link, alg)
+        return device.Device(session or self.session(), CLIENT, link, alg)
+
+    def join(self, task, session=None, alg="ed25519", **token):
+        """The same, enrolled."""
+        d = self.invited(task, session, alg, **token)
         d.enrol()
         return d
 

@@ -80,11 +80,12 @@ class Signed(AuthBase):
     """Signs a request of `requests` as its last step, over what is sent."""
 
     def __init__(self, device, digest=None, whole=None, components=None,
-                 **params):
+                 record_key=None, **params):
         """digest: the field, if any, over `whole`, or else over the body;
-        components and params instead of our own."""
+        components, record_key and params instead of our own."""
         self.device, self.digest, self.whole = device, digest, whole
         self.components, self.params = components, params
+        self.record_key = record_key or device.record_key
 
     def __call__(self, request):
         body = request.body or b""
@@ -94,7 +95,7 @@ class Signed(AuthBase):
         if self.digest == "Repr-Digest":
             request.headers[self.digest] = digest_field(
                 body if self.whole is None else self.whole)
-        request.headers["Pocketfed-Record-Key"] = self.device.record_key.hex()
+        request.headers["Pocketfed-Record-Key"] = self.record_key.hex()
         components = self.components or (
             ["@method", "@path", "@query"] +
             ([self.digest.lower()] if self.digest else []) +
