@@ -59,7 +59,9 @@ static void draw_updates(const struct pf_plan_update *u, size_t n,
 
         for (i = 0; i < N_DIM; i++)
             p->x[i] = awkward(u, rng, k * N_DIM + i);
-        p->weight = 1 + pf_rng_below(rng, 1000000 + k, u->max_examples);
+        p->weight = pf_rng_below(rng, 1000000 + k, u->max_examples);
+        p->weight >>= pf_rng_below(rng, 3000000 + k, 20); /* light ones too */
+        p->weight++;
         p->staleness = (uint32_t)pf_rng_below(rng, 2000000 + k, stale);
         p->frame.plan.update = *u;
         frame_make(&p->frame, u->codec, p->x, N_DIM);
