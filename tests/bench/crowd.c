@@ -9,6 +9,7 @@
 
 #include "fleet.h"
 #include "proc.h"
+#include "rival.h"
 #include "say.h"
 
 /* ---- crowd ------------------------------------------------------------- */
@@ -19,7 +20,7 @@
 void mode_crowd(const struct options *o)
 {
     unsigned rounds = o->rounds < 3 ? o->rounds : 3, i, k;
-    double *all = calloc((size_t)rounds * CROWD, sizeof *all), p50, p99;
+    double *all = calloc((size_t)rounds * CROWD, sizeof *all), p50, p99, cpu;
     struct pf_testdaemon d;
     struct load *l;
     struct fleet f;
@@ -27,17 +28,20 @@ void mode_crowd(const struct options *o)
     fleet_daemon(&d, o->dir);
     l = load_open(d.port, CROWD);
     fleet_join(&f, &d, l, "crowd", "lenet5", CROWD, CROWD);
+    cpu = cpu_of(d.pid);
     for (i = 0; i < rounds; i++) {
         fleet_round(&f, l, 0, CROWD);
         for (k = 0; k < CROWD; k++)
             all[i * CROWD + k] = f.seconds[k];
     }
+    cpu = cpu_of(d.pid) - cpu;
     p50 = quantile(all, rounds * CROWD, 0.5);
     p99 = quantile(all, rounds * CROWD, 0.99);
     printf("{\"uploaders\":%d,\"uploads\":%u,\"bytes\":%zu,\"errors\":0,"
-           "\"p50_s\":%.3f,\"p99_s\":%.3f,\"max_s\":%.3f}\n",
+           "\"p50_s\":%.3f,\"p99_s\":%.3f,\"max_s\":%.3f,"
+           "\"cpu_us_with_checkin\":%.0f}\n",
            CROWD, rounds * CROWD, f.frame.len, p50, p99,
-           all[rounds * CROWD - 1]);
+           all[rounds * CROWD - 1], cpu * 1e6 / (rounds * CROWD));
     gate(p99 <= MOST_P99, "p99 is %.3f s, at most %.1f", p99, MOST_P99);
     fleet_free(&f);
     load_close(l);
