@@ -73,7 +73,8 @@ enum pocketfed_status pf_storage_save(const struct pf_storage *s,
 void pf_storage_remove(const struct pf_storage *s, const char *name);
 /* Overwrites with zeros, then removes. */
 void pf_storage_wipe(const struct pf_storage *s, const char *name);
-/* Wipes all that the library keeps here but the receipts, the key last. IO
+/* Wipes all that the library keeps here but receipts, proofs and evidence, the
+ * key last. IO
  * names a file that stayed. */
 enum pocketfed_status pf_storage_clear(const struct pf_storage *s,
                                        struct pf_error *err);

@@ -4,8 +4,8 @@
  * A log's tree stays and grows by the records that are new; of the rounds'
  * trees those asked for last stay, with PF_PROVER_LEAVES leaves together (64
  * bytes each) or one that is larger.  The first request after a start or of a
- * round reads and hashes everything once: 100,000 leaves or records take a few
- * tenths of a second, each later proof some microseconds.  Thread-safe; who
+ * round reads and hashes everything once: 100,000 leaves take half a second, as
+ * many records two, each later proof some ten microseconds.  Thread-safe; who
  * comes while a tree is made waits for it.
  */
 #ifndef PF_PROVER_H

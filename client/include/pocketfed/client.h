@@ -236,10 +236,11 @@ pocketfed_client_predict(struct pocketfed_client *client, const float *x,
                          size_t n_x, float *probabilities, size_t *n_classes);
 
 /* Leaves the task: what is under way is given up; step tells the server, then
- * wipes what the library keeps in the folder but its receipts (an app's own key
- * is the app's), until event LEFT and state NEW. The wish is kept on disk, so a
- * killed app goes on with it; until then join says BUSY. OK also when there is
- * nothing to leave. An app that was told to stop may leave as well. */
+ * wipes what the library keeps in the folder but receipts, proofs and evidence
+ * (an app's own key is the app's), until event LEFT and state NEW. The wish is
+ * kept on disk, so a killed app goes on with it; until then join says BUSY. OK
+ * also when there is nothing to leave. An app that was told to stop may leave
+ * as well. */
 POCKETFED_API enum pocketfed_status
 pocketfed_client_leave(struct pocketfed_client *client);
 
