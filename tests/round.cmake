@@ -11,6 +11,14 @@ pf_test(unit_round_ends LABEL unit SOURCES unit/test_round_ends.c ${ENGINE}
   ROOMS ${ROUND_ROOMS})
 pf_test(unit_task_ends LABEL unit SOURCES unit/test_task_ends.c ${ENGINE}
   ROOMS ${ROUND_ROOMS})
+pf_test(unit_leases LABEL unit SOURCES unit/test_leases.c ${ENGINE}
+  ROOMS ${ROUND_ROOMS})
+foreach(story async async_ends)
+  pf_test(unit_${story} LABEL unit SOURCES unit/test_${story}.c ${ENGINE}
+    ${CMAKE_SOURCE_DIR}/tests/check/buffers.c ROOMS ${ROUND_ROOMS})
+endforeach()
+pf_test(unit_caps LABEL unit SOURCES unit/test_caps.c ${ENGINE}
+  ROOMS ${ROUND_ROOMS})
 pf_test(property_round LABEL property SOURCES property/round.c ${ENGINE}
   ${ENGINE_CHECK} ROOMS ${ROUND_ROOMS})
 pf_test(property_sum LABEL property SOURCES property/sum.c check/exact.c
