@@ -18,6 +18,7 @@ foreach(story async async_ends)
   pf_test(unit_${story} LABEL unit SOURCES unit/test_${story}.c ${ENGINE}
     ${CMAKE_SOURCE_DIR}/tests/check/buffers.c ROOMS ${ROUND_ROOMS})
 endforeach()
+pf_test(unit_pace LABEL unit SOURCES unit/test_pace.c ROOMS ${ROUND_ROOMS})
 pf_test(unit_caps LABEL unit SOURCES unit/test_caps.c ${ENGINE}
   ROOMS ${ROUND_ROOMS})
 pf_test(property_round LABEL property SOURCES property/round.c ${ENGINE}
@@ -26,6 +27,8 @@ pf_test(property_sum LABEL property SOURCES property/sum.c check/exact.c
   check/awkward.c ${FRAME} ROOMS ${ROUND_ROOMS})
 pf_test(property_sum_limits LABEL property SOURCES property/sum_limits.c
   check/exact.c check/awkward.c ${ENGINE} ${FRAME} ROOMS ${ROUND_ROOMS})
+pf_test(property_pace LABEL property SOURCES property/pace.c ${ENGINE}
+  ROOMS ${ROUND_ROOMS})
 # 10^6 events of another seed than the ordinary run's: tests/run --long
 add_test(NAME property_round_long COMMAND property_round 1000000 20260101)
 set_tests_properties(property_round_long PROPERTIES TIMEOUT 1800 LABELS long)

@@ -87,6 +87,7 @@ static void a_device_rests_so_many_rounds_after_one_it_gave_to(void **state)
     assert_true(engine_waits(&e, 1, PF_WAIT_RESTING)); /* in round 2 */
     assert_int_equal(e.answer.u.checkin.min_ms,
                      7000); /* another round's time */
+    assert_int_equal(e.answer.u.checkin.max_ms, 12000);
     for (unsigned d = 4; d <= 6; d++) {
         assert_true(engine_assigned(&e, d));
         engine_update(&e, d, 2, 1);
