@@ -245,16 +245,17 @@ static void checkin(struct pf_stepping *s, const struct pf_event *ev,
     struct pf_round *r = s->r;
     int64_t lasts = pf_lease_ms(r->task);
     const struct pf_lease *lease = pf_leases_find(&r->leases, ev->device.id);
+    int open = r->phase == PF_PHASE_COLLECTING;
     int here = lease && lease->round == r->round;
     int over = lease && lease->at_ms + lasts <= s->now_ms;
 
-    if (r->phase == PF_PHASE_COLLECTING && is_training(lease) &&
+    if (open && is_training(lease) &&
         (here || (!over && !too_stale(r, lease)))) {
         assignment(r, ev, lease, a);
-    } else if (here && lease->state == PF_LEASE_ACCEPTED) {
+    } else if (open && lease && lease->counted == r->round) {
         pf_answer_wait(r, ev, PF_WAIT_CONTRIBUTED, a);
     } else if (pf_step_eligible(s, ev, a)) {
-        if (!here && pf_leases_room(&r->leases, r->round) &&
+        if (!here && pf_leases_room(&r->leases, r->round, s->now_ms, lasts) &&
             pf_leases_live(&r->leases, s->now_ms, lasts) <
                 r->task->round.select.max) {
             pf_step_assign(s, ev);
@@ -342,7 +343,9 @@ static void failure(struct pf_stepping *s, const struct pf_event *ev,
     if (lease && !is_training(lease))
         return; /* said before, or it has contributed after all */
     if (!lease || r->phase != PF_PHASE_COLLECTING) {
-        pf_answer_refuse(a, PF_PROBLEM_NOT_ASSIGNED, ev->round);
+        pf_answer_refuse(
+            a, lease ? PF_PROBLEM_ROUND_CLOSED : PF_PROBLEM_NOT_ASSIGNED,
+            ev->round);
         return;
     }
     rec = pf_step_draft(s, PF_REC_FAILED, r->round);

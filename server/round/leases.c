@@ -153,20 +153,28 @@ uint32_t pf_leases_live(const struct pf_leases *l, int64_t now_ms,
 
 /* ---- places -------------------------------------------------------------- */
 
-/* Of the one that may make way: ended, of another round; 0: none. */
+/* Of the one that may make way; 0: none. Those of the same round come last, so
+ * that a device is rarely given it twice. */
 static uint32_t oldest(const struct pf_leases *l, uint64_t round)
 {
-    uint32_t n;
+    uint32_t n, same = 0;
 
-    for (n = l->ended.first; n != 0; n = l->lease[n - 1].next)
+    for (n = l->ended.first; n != 0; n = l->lease[n - 1].next) {
+        if (l->lease[n - 1].counted == round)
+            continue;
         if (l->lease[n - 1].round != round)
             return n;
-    return 0;
+        if (same == 0)
+            same = n;
+    }
+    return same;
 }
 
-int pf_leases_room(const struct pf_leases *l, uint64_t round)
+int pf_leases_room(const struct pf_leases *l, uint64_t round, int64_t now_ms,
+                   int64_t lasts_ms)
 {
-    return l->n < l->cap || l->free != 0 || oldest(l, round) != 0;
+    return l->n < l->cap || l->free != 0 || oldest(l, round) != 0 ||
+           pf_leases_live(l, now_ms, lasts_ms) < l->n_training;
 }
 
 static void remove_lease(struct pf_leases *l, uint32_t n)

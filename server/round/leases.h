@@ -54,10 +54,12 @@ struct pf_lease *pf_leases_find(const struct pf_leases *l,
 uint32_t pf_leases_live(const struct pf_leases *l, int64_t now_ms,
                         int64_t lasts_ms);
 /* 1 when another lease of that round finds a place. */
-int pf_leases_room(const struct pf_leases *l, uint64_t round);
-/* Gives a lease, instead of the device's own or of the one that ended longest
- * ago (never one of the same round). NULL when there is no room. Those whose
- * time is over become LAPSED. */
+int pf_leases_room(const struct pf_leases *l, uint64_t round, int64_t now_ms,
+                   int64_t lasts_ms);
+/* Gives a lease, instead of the device's own or, when all places are taken, of
+ * the one that ended longest ago: of another round if there is one, never one
+ * that counted in this round. NULL when there is no room. Those whose time is
+ * over become LAPSED first. */
 struct pf_lease *pf_leases_give(struct pf_leases *l,
                                 const struct pf_device_ref *device,
                                 uint64_t round, int64_t now_ms,

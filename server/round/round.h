@@ -22,7 +22,13 @@
  * When it is full it closes and the next opens at once; its model is made
  * meanwhile.  A device trains from the newest model under a lease; its update
  * goes to the buffer that is open when it arrives, discounted by staleness s,
- * the models that came between: factor 1/sqrt(1 + s).
+ * the models that came between (the one that is being made among them): factor
+ * 1/sqrt(1 + s).  While a model is being made, the open buffer may run over to
+ * twice collect.max; then updates are busy.  Buffers follow one another at
+ * once, also while the task is paused and after an abandoned one, so that what
+ * is under way finds one; a device is at most once in each.  A device that asks
+ * again has the same work while its lease lasts and its update would count, and
+ * as long as the buffer is open in which it began.
  */
 #ifndef PF_ROUND_H
 #define PF_ROUND_H

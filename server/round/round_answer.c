@@ -79,6 +79,8 @@ void pf_answer_wait(const struct pf_round *r, const struct pf_event *ev,
                     enum pf_wait_reason reason, struct pf_answer *a)
 {
     const struct pf_task_round *t = &r->task->round;
+    struct pf_rng rng = pf_rng_make(r->task->seed, ev->device.ordinal,
+                                    (uint32_t)r->round, PF_RNG_JITTER);
     struct pf_checkin_reply *c = &a->u.checkin;
     struct pf_pace pace = {
         .population = ev->u.checkin.population,
@@ -88,6 +90,7 @@ void pf_answer_wait(const struct pf_round *r, const struct pf_event *ev,
         .least_ms = pf_task_ms(t->poll_min_s),
         .most_ms = pf_task_ms(t->poll_max_s),
         .per_s = t->checkins_per_s,
+        .draw = pf_rng_double(&rng, (uint64_t)ev->now_ms),
     };
     int64_t later = 0;
 
@@ -106,12 +109,10 @@ void pf_answer_wait(const struct pf_round *r, const struct pf_event *ev,
     c->kind = PF_CHECKIN_WAIT;
     c->reason = (int)reason;
     pf_pace(&pace, &c->min_ms, &c->max_ms);
-    if (reason == PF_WAIT_BACKOFF)
-        c->max_ms += later;
-    else if (later > 0)
-        c->max_ms = later + (c->max_ms - c->min_ms);
-    if (later > 0)
-        c->min_ms = later;
+    if (later > 0) { /* the spread of the window, from then on */
+        c->max_ms += later - (reason == PF_WAIT_BACKOFF ? 0 : pace.least_ms);
+        c->min_ms += later - pace.least_ms;
+    }
 }
 
 void pf_answer_acknowledge(const struct pf_round *r,

@@ -137,15 +137,39 @@ static struct row row_of(const struct pf_round *r)
     }
 }
 
+/* Assigned devices whose lease is over: their places may be given again. They
+ * stand in the order of assignment, and all leases last equally long. */
+static uint32_t lapsed(struct pf_round *r, int64_t now_ms)
+{
+    const struct pf_roster *roster = &r->roster[0];
+    int64_t lasts = pf_lease_ms(r->task);
+    uint32_t i;
+
+    if (r->task->round.lease_s <= 0 || now_ms < r->lapse_ms)
+        return r->lapsed;
+    r->lapsed = 0;
+    r->lapse_ms = INT64_MAX;
+    for (i = 0; i < roster->n; i++) {
+        if (roster->entry[i].at_ms + lasts > now_ms) {
+            r->lapse_ms = roster->entry[i].at_ms + lasts;
+            break;
+        }
+        r->lapsed += roster->entry[i].state == PF_ENTRY_ASSIGNED;
+    }
+    return r->lapsed;
+}
+
 enum verdict { WAIT, MET, TOO_FEW };
 
-static enum verdict judge(const struct pf_round *r, const struct row *row,
+/* Who was silent for too long is no reason to stop selecting before min_s. */
+static enum verdict judge(struct pf_round *r, const struct row *row,
                           int64_t now_ms)
 {
     const struct pf_window *w = row->window;
     int64_t passed = now_ms - r->phase_ms;
+    uint32_t silent = r->phase == PF_PHASE_SELECTING ? lapsed(r, now_ms) : 0;
 
-    if (row->count >= w->max ||
+    if (row->count - silent >= w->max ||
         r->roster[0].n_accepted >= r->task->round.collect.max)
         return MET;
     if (row->count >= w->min && passed >= pf_task_ms(w->min_s))
@@ -208,28 +232,6 @@ static int64_t lease_end(const struct pf_round *r, const struct pf_entry *e)
     if (t->lease_s > 0 && e->at_ms + pf_lease_ms(r->task) < end)
         end = e->at_ms + pf_lease_ms(r->task);
     return end;
-}
-
-/* Assigned devices whose lease is over: their places may be given again. They
- * stand in the order of assignment, and all leases last equally long. */
-static uint32_t lapsed(struct pf_round *r, int64_t now_ms)
-{
-    const struct pf_roster *roster = &r->roster[0];
-    int64_t lasts = pf_lease_ms(r->task);
-    uint32_t i;
-
-    if (r->task->round.lease_s <= 0 || now_ms < r->lapse_ms)
-        return r->lapsed;
-    r->lapsed = 0;
-    r->lapse_ms = INT64_MAX;
-    for (i = 0; i < roster->n; i++) {
-        if (roster->entry[i].at_ms + lasts > now_ms) {
-            r->lapse_ms = roster->entry[i].at_ms + lasts;
-            break;
-        }
-        r->lapsed += roster->entry[i].state == PF_ENTRY_ASSIGNED;
-    }
-    return r->lapsed;
 }
 
 /* A place for one more: while selecting, and later for those who gave theirs

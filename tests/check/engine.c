@@ -43,6 +43,13 @@ void engine_init(struct engine *e)
     e->now_ms = 1000000; /* the daemon is not new */
 }
 
+void engine_async(struct engine *e)
+{
+    e->task.round.policy = PF_POLICY_ASYNC;
+    e->task.round.collect = (struct pf_window){1, 2, 10, 50};
+    e->task.round.max_staleness = 2;
+}
+
 void engine_make(struct engine *e)
 {
     uint8_t plan[32], model[32];
@@ -100,8 +107,24 @@ void engine_shadow(struct engine *e)
     e->shadow = engine_again(e);
 }
 
+void engine_restart(struct engine *e)
+{
+    struct pf_round *again = engine_again(e);
+
+    pf_round_free(e->round);
+    e->round = again;
+    engine_resume(e);
+}
+
 static void keep(struct engine *e, const struct pf_record *rec)
 {
+    uint64_t device = rec->device.ordinal;
+
+    if (rec->kind == PF_REC_ACCEPTED &&
+        device < sizeof e->counted / sizeof e->counted[0]) {
+        e->counted[device].updates++;
+        e->counted[device].last_round = rec->round;
+    }
     if (e->n_records == e->cap) {
         e->cap = e->cap ? 2 * e->cap : 64;
         e->record = realloc(e->record, e->cap * sizeof *e->record);
@@ -118,6 +141,7 @@ void engine_event(struct engine *e, const struct pf_event *given)
     unsigned i, answers = 0;
 
     ev.now_ms = e->now_ms;
+    e->event = ev;
     memset(&e->answer, 0, sizeof e->answer);
     memset(&e->step, 0xee, sizeof e->step); /* nothing may be left over */
     pf_round_step(e->round, &ev, &e->step);
@@ -159,6 +183,11 @@ const struct pf_answer *engine_checkin(struct engine *e, unsigned device)
 {
     struct pf_event ev = question(PF_EV_CHECKIN, device, 0);
 
+    memcpy(ev.u.checkin.device_class, e->device_class, sizeof e->device_class);
+    if (device < sizeof e->counted / sizeof e->counted[0]) {
+        ev.u.checkin.updates = e->counted[device].updates;
+        ev.u.checkin.last_round = e->counted[device].last_round;
+    }
     engine_event(e, &ev);
     return &e->answer;
 }
@@ -176,10 +205,18 @@ const struct pf_answer *engine_offer(struct engine *e, unsigned device,
 const struct pf_answer *engine_update(struct engine *e, unsigned device,
                                       uint64_t round, uint8_t digest)
 {
+    return engine_update_in(e, device, round, digest, engine_status(e).round);
+}
+
+const struct pf_answer *engine_update_in(struct engine *e, unsigned device,
+                                         uint64_t round, uint8_t digest,
+                                         uint64_t segment)
+{
     struct pf_event ev = question(PF_EV_UPDATE, device, round);
 
     engine_digest(digest, ev.u.update.digest);
     ev.u.update.extent = (struct pf_extent){4096u * device, 100};
+    ev.u.update.segment = segment;
     ev.u.update.admitted = (struct pf_admitted){10, 10, 1, 2.0, 0.5};
     engine_event(e, &ev);
     return &e->answer;
@@ -202,6 +239,34 @@ const struct pf_answer *engine_command(struct engine *e, enum pf_command c)
     ev.u.command = c;
     engine_event(e, &ev);
     return &e->answer;
+}
+
+const struct pf_answer *engine_roll_back(struct engine *e, uint64_t round)
+{
+    struct pf_event ev = question(PF_EV_COMMAND, 0, 0);
+    const struct pf_record *rec;
+    size_t i;
+
+    ev.u.command = PF_CMD_ROLLBACK;
+    ev.u.rollback.source = round;
+    for (i = 0; i < e->n_records; i++) {
+        rec = &e->record[i];
+        if (rec->kind != PF_REC_PUBLISHED || rec->round != round)
+            continue;
+        memcpy(ev.u.rollback.model, rec->u.published.model, 32);
+        memcpy(ev.u.rollback.state, rec->u.published.state, 32);
+    }
+    engine_event(e, &ev);
+    return &e->answer;
+}
+
+void engine_finish_failed(struct engine *e, uint64_t round)
+{
+    struct pf_event ev = question(PF_EV_FINISH_FAILED, 0, round);
+
+    ev.reply_to = 0;
+    ev.u.failure = POCKETFED_NO_MEMORY;
+    engine_event(e, &ev);
 }
 
 void engine_finished(struct engine *e, uint64_t round)
@@ -269,6 +334,11 @@ const struct pf_record *engine_record(const struct engine *e,
         if (e->step.record[i].kind == kind)
             return &e->step.record[i];
     return NULL;
+}
+
+int engine_refused(const struct engine *e, enum pf_problem_id id)
+{
+    return e->answer.kind == PF_ANSWER_PROBLEM && e->answer.u.problem.id == id;
 }
 
 int engine_assigned(struct engine *e, unsigned device)

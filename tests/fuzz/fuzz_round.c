@@ -1,5 +1,6 @@
-/* Bytes -> a task's windows and moves: after each, the engine's promises hold
- * (engine_check.h); every eighth time it is made again from its records. */
+/* Bytes -> a task's windows and moves, synchronous or not: after each, the
+ * engine's promises hold and the dull engine says the same (engine_check.h);
+ * every eighth time it is made again from its records. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define HEAD      8
+#define HEAD      12
 #define MOVE      4
 #define MAX_MOVES 2000
 
@@ -36,6 +37,16 @@ static void read_task(struct pf_task *t, const uint8_t *p)
         t->evaluate.every = 1 + p[7] % 3;
         t->stop.accuracy = p[7] & 128 ? 0.9 : 0;
     }
+    t->round.policy = p[8] & 1 ? PF_POLICY_ASYNC : PF_POLICY_SYNC;
+    t->round.discounted = p[8] >> 1 & 1;
+    t->round.max_staleness = p[8] >> 2 & 7;
+    t->stop.min_rounds = p[8] >> 5;
+    t->round.lease_s = p[9] / 2;
+    t->device.max_updates = p[10] % 16;
+    t->device.rest_rounds = p[10] / 16 % 4;
+    t->device.n_classes = p[11] % 3; /* "a", "b" */
+    t->device.classes[0][0] = 'a';
+    t->device.classes[1][0] = 'b';
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -46,9 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size < HEAD)
         return 0;
-    c = engine_check_new();
     engine_init(&e);
     read_task(&e.task, data);
+    c = engine_check_new(&e);
     engine_go(&e);
     check(engine_check_step(&e, c));
     n = (size - HEAD) / MOVE < MAX_MOVES ? (size - HEAD) / MOVE : MAX_MOVES;

@@ -1,0 +1,532 @@
+#include "dull.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MANY 4096
+enum { OPEN = 1, CLOSED, PUBLISHED, ABANDONED };
+enum { GIVEN = 1, COUNTED, GIVEN_BACK };
+typedef unsigned long long number;
+
+static struct life {
+    int64_t opened_ms, phase_ms;
+    int fate, collecting, model, rollback, measuring;
+} life[MANY]; /* of each round, from 1 */
+static struct work {
+    number device, round, models; /* there were so many models */
+    number counted;               /* in which round */
+    number ended;                 /* the how-manieth; 0: it trains */
+    int64_t at_ms;
+    int state, forgotten, base, digest;
+    unsigned stale;
+    double weight;
+} work[MANY], *end; /* each assignment */
+static number last, ends, measured;
+static int state, started, async, in_a_row /* rounds abandoned */;
+static int64_t now_ms, wait_ms /* of BACKOFF; 0: none */;
+static const struct pf_task *task;
+static const struct pf_event *ev;
+static struct dull_words *records, effects;
+
+void dull_begin(const struct pf_task *t)
+{
+    memset(life, 0, sizeof life);
+    memset(work, 0, sizeof work);
+    end = work;
+    last = ends = measured = 0;
+    started = in_a_row = 0;
+    state = PF_TASK_PAUSED;
+    task = t;
+    async = t->round.policy == PF_POLICY_ASYNC;
+}
+
+#define RECORD(...)                                                            \
+    (started = 1, dull_say(records, "%lld ", (long long)now_ms),               \
+     dull_say(records, __VA_ARGS__))
+#define EFFECT(...) dull_say(&effects, "> " __VA_ARGS__)
+#define ANSWER(...)                                                            \
+    (EFFECT("%d ", (int)ev->reply_to), dull_say(&effects, __VA_ARGS__))
+
+/* ---- what the lists say ---- */
+
+static int passed(int64_t since_ms, double seconds)
+{
+    return (double)(now_ms - since_ms) >= seconds * 1000;
+}
+
+static number newest(int fate) /* round; 0: none */
+{
+    number r = last;
+
+    while (r > 0 && life[r].fate != fate)
+        r--;
+    return r;
+}
+
+static number models(int rollbacks_too)
+{
+    number r, n = 0;
+
+    for (r = 1; r <= last; r++)
+        n += life[r].fate == PUBLISHED && life[r].rollback <= rollbacks_too;
+    return n;
+}
+
+static int lapsed(const struct work *w)
+{
+    const struct pf_task_round *t = &task->round;
+    double most = t->collect.max_s + (async ? 0 : t->select.max_s);
+
+    return w->state == GIVEN &&
+           passed(w->at_ms, t->lease_s > 0 ? t->lease_s : most);
+}
+
+static double factor(const struct work *w)
+{
+    return 1 / sqrt(1.0 + w->stale);
+}
+
+static number assigned(int also_lapsed) /* sync: to the newest round, still */
+{
+    const struct work *w;
+    number n = 0;
+
+    for (w = work; w < end; w++)
+        n += w->round == last && w->state != GIVEN_BACK &&
+             (also_lapsed || !lapsed(w));
+    return n;
+}
+
+enum { N, WEIGHT, BY };
+static double sum(number r, int what) /* of what counts in round r */
+{
+    const struct work *w;
+    double n = 0;
+
+    for (w = work; w < end; w++)
+        if (w->state == COUNTED && w->counted == r)
+            n += what == N ? 1 : w->weight * (what == BY ? factor(w) : 1);
+    return what == BY && !(async && task->round.discounted) ? 0 : n;
+}
+
+/* The device's assignment of that round, as far as it is remembered: sync, in
+ * the newest two; async, the last it was given (r 0: in whichever). */
+static struct work *work_of(number r)
+{
+    struct work *w, *found = NULL;
+
+    for (w = work; w < end; w++)
+        if (w->device == ev->device.ordinal && !w->forgotten &&
+            (w->round == r || (async && r == 0)) && (async || r + 1 >= last))
+            found = w;
+    return found;
+}
+
+/* ---- how rounds and the task go on ---- */
+
+static void measure(int most)
+{
+    number new = newest(PUBLISHED), r;
+
+    for (r = 1; r <= last; r++)
+        most -= life[r].measuring;
+    if (!task->evaluate.data[0] || life[new].measuring || most <= 0)
+        return;
+    life[new].measuring = 1;
+    EFFECT("evaluate %llu model %d\n", new, life[new].model);
+}
+
+static void set_state(int s, const char *reason)
+{
+    RECORD("state %llu: %d %s\n", last, s, reason);
+    state = s;
+    wait_ms = 0;
+    if (state == PF_TASK_FINISHED && newest(PUBLISHED) > measured)
+        measure(4);
+}
+
+static void abandon(number r, const char *reason)
+{
+    double wait = fmin(3600, task->round.retry_s * pow(2, in_a_row++));
+
+    RECORD("abandoned %llu: %s\n", r, reason);
+    life[r].fate = ABANDONED;
+    if (!async && state == PF_TASK_RUNNING)
+        wait_ms = now_ms + (int64_t)(1000 * wait + 0.5);
+    EFFECT("drop %llu\n", r);
+}
+
+static int give_up(const char *reason)
+{
+    number r, n = 0;
+
+    for (r = 1; r <= last; r++)
+        if (life[r].fate == OPEN || life[r].fate == CLOSED) {
+            abandon(r, reason);
+            n++;
+        }
+    return n != 0;
+}
+
+static void finish(const char *why, const char *reason)
+{
+    give_up(why);
+    set_state(PF_TASK_FINISHED, reason);
+}
+
+static void stop(void)
+{
+    const struct pf_task_stop *s = &task->stop;
+
+    if (state == PF_TASK_FINISHED || last == 0)
+        return;
+    if (s->rounds && models(0) >= s->rounds)
+        finish("stopped", "rounds");
+    else if (s->after_s > 0 && passed(life[1].opened_ms, s->after_s))
+        finish("stopped", "time");
+}
+
+static void begin(void)
+{
+    number base = newest(PUBLISHED);
+
+    if (++last == MANY)
+        abort();
+    RECORD("opened %llu base %d\n", last, life[base].model);
+    life[last].opened_ms = life[last].phase_ms = now_ms;
+    life[last].collecting = async;
+    life[last].fate = OPEN;
+    wait_ms = 0;
+}
+
+static void publish(number r, int model, number source)
+{
+    RECORD("published %llu model %d of %.0f weight %.0f by %.9g from %llu\n", r,
+           model, sum(r, N), sum(r, WEIGHT), sum(r, BY), source);
+    life[r].fate = PUBLISHED;
+    life[r].model = model;
+    life[r].rollback = source != 0;
+    in_a_row = 0;
+    if (r % task->evaluate.every == 0)
+        measure(3);
+}
+
+static void make_model(void) /* of the round that waits for it */
+{
+    number r = newest(CLOSED);
+
+    if (r)
+        EFFECT("finish %llu base %d by %.9g\n", r,
+               life[newest(PUBLISHED)].model, sum(r, BY));
+}
+
+/* What the open round comes to; 0: nothing yet. */
+static int go_on(struct life *l)
+{
+    const struct pf_task_round *t = &task->round;
+    const struct pf_window *w = l->collecting ? &t->collect : &t->select;
+    double in = sum(last, N);
+
+    if (in >= t->collect.max || (!l->collecting && assigned(0) >= w->max) ||
+        ((l->collecting ? in : (double)assigned(1)) >= w->min &&
+         passed(l->phase_ms, w->min_s))) {
+        RECORD("%s %llu\n", l->collecting ? "closed" : "collecting", last);
+        l->phase_ms = now_ms;
+        if (l->collecting++) {
+            l->fate = CLOSED;
+            make_model();
+        }
+    } else if (!async && passed(l->phase_ms, w->max_s)) {
+        abandon(last, l->collecting ? "too few updates" : "too few devices");
+    } else {
+        return 0;
+    }
+    return 1;
+}
+
+/* As far as counts and time allow. */
+static void settle(void)
+{
+    int closing, go = 1;
+
+    while (go && state != PF_TASK_FINISHED) {
+        if (async)
+            stop();
+        closing = newest(CLOSED) != 0;
+        go = 0;
+        if (state == PF_TASK_FINISHED || (closing && !async))
+            return;
+        if (newest(OPEN)) {
+            go = !closing && go_on(&life[last]);
+        } else if (state == PF_TASK_RUNNING ? now_ms >= wait_ms
+                                            : async && last) {
+            stop();
+            if (state != PF_TASK_FINISHED)
+                begin();
+            go = 1;
+        }
+    }
+}
+
+/* ---- events ---- */
+
+/* async: the next lease finds a place, if need be that of the one that ended
+ * longest ago, rather of another round, never of what counts in this one. */
+static int make_place(void)
+{
+    number training = 0, known = 0, key, least = 0;
+    struct work *w, *out = NULL;
+
+    for (w = work; w < end; w++)
+        training += !w->forgotten && !w->ended && !lapsed(w);
+    if (training >= task->round.select.max)
+        return 0;
+    for (w = work; w < end; w++) {
+        if (!w->ended && lapsed(w))
+            w->ended = ++ends;
+        w->forgotten |= w->device == ev->device.ordinal;
+        known += !w->forgotten;
+        key = w->ended + (w->round == last ? 1u << 31 : 0);
+        if (!w->forgotten && w->ended && w->counted != last &&
+            (!out || key < least)) {
+            out = w;
+            least = key;
+        }
+    }
+    if (known < 2 * task->round.select.max)
+        return 1;
+    if (out)
+        out->forgotten = 1;
+    return out != NULL;
+}
+
+static int has_place(void)
+{
+    const struct pf_task_round *t = &task->round;
+    number n = 0, most = life[last].collecting ? t->collect.min : t->select.max;
+    const struct work *w;
+
+    for (w = work; w < end; w++)
+        n += w->round == last;
+    return async ? make_place() : n < 2 * t->select.max && assigned(0) < most;
+}
+
+static int too_stale(struct work *w)
+{
+    w->stale = async ? (unsigned)(models(1) + !!newest(CLOSED) - w->models) : 0;
+    return async && w->stale > task->round.max_staleness;
+}
+
+static enum pf_wait_reason why_not(const struct work *w)
+{
+    const struct pf_task_device *t = &task->device;
+    number i, fits = !t->n_classes, gave = ev->u.checkin.last_round;
+
+    for (i = 0; i < t->n_classes; i++)
+        fits |= !strcmp(t->classes[i], ev->u.checkin.device_class);
+    if (newest(OPEN) && w && w->counted == last)
+        return PF_WAIT_CONTRIBUTED;
+    if (state != PF_TASK_RUNNING)
+        return state == PF_TASK_PAUSED ? PF_WAIT_PAUSED : PF_WAIT_FINISHED;
+    if (!newest(OPEN))
+        return newest(CLOSED) ? PF_WAIT_PUBLISHING : PF_WAIT_BACKOFF;
+    if (!fits)
+        return PF_WAIT_NOT_ELIGIBLE;
+    if (t->max_updates && ev->u.checkin.updates >= t->max_updates)
+        return PF_WAIT_DONE;
+    if (gave && last <= gave + t->rest_rounds)
+        return PF_WAIT_RESTING;
+    return (w && w->round == last) || !has_place() ? PF_WAIT_ROUND_FULL
+                                                   : PF_WAIT_NONE;
+}
+
+static void checkin(void)
+{
+    struct work *w = work_of(async ? 0 : last);
+    int again = newest(OPEN) && w && w->state == GIVEN &&
+                (w->round == last || (!lapsed(w) && !too_stale(w)));
+    enum pf_wait_reason why = again ? PF_WAIT_NONE : why_not(w);
+    int model = life[newest(PUBLISHED)].model;
+
+    if (why == PF_WAIT_NONE && !again) {
+        w = end++;
+        if (end == work + MANY)
+            abort();
+        w->state = GIVEN;
+        w->device = ev->device.ordinal;
+        w->round = last;
+        w->models = models(1);
+        w->base = model;
+        w->at_ms = now_ms;
+        RECORD("assigned %llu to %llu of class \"%s\"\n", last, w->device,
+               ev->u.checkin.device_class);
+    }
+    if (why == PF_WAIT_NONE)
+        ANSWER("train %llu base %d\n", w->round, w->base);
+    else
+        ANSWER("wait, %s, model %d\n", pf_wait_reasons[why],
+               why == PF_WAIT_FINISHED ? model : 0);
+}
+
+/* NONE: an OFFER, UPDATE or FAILURE is of work that is under way. */
+static enum pf_problem_id refusal(struct work *w)
+{
+    int theirs = w && w->state == GIVEN, update = ev->kind != PF_EV_FAILURE;
+
+    if (ev->round == 0 || ev->round > last || (async && !theirs))
+        return PF_PROBLEM_NOT_ASSIGNED;
+    if (!newest(OPEN) || (async ? update && too_stale(w) : ev->round < last))
+        return PF_PROBLEM_ROUND_CLOSED;
+    if (async && update && sum(last, N) >= 2 * task->round.collect.max)
+        return PF_PROBLEM_BUSY;
+    return theirs ? PF_PROBLEM_NONE : PF_PROBLEM_NOT_ASSIGNED;
+}
+
+static void acknowledge(const struct work *w, const char *again)
+{
+    if (w->digest != ev->u.update.digest[0])
+        ANSWER("problem already-different\n");
+    else
+        ANSWER("ack %llu in %llu base %d digest %d weight %.0f%s\n", w->round,
+               w->counted, w->base, w->digest, w->weight, again);
+}
+
+static void take(struct work *w)
+{
+    w->ended = ++ends;
+    if (ev->kind == PF_EV_FAILURE) {
+        RECORD("failed %llu by %llu: %d\n", last, w->device, ev->u.failure);
+        w->state = GIVEN_BACK;
+        ANSWER("done\n");
+        return;
+    }
+    w->digest = ev->u.update.digest[0];
+    w->weight = (double)ev->u.update.admitted.weight;
+    w->state = COUNTED;
+    w->counted = last;
+    RECORD("accepted %llu from %llu for %llu base %d digest %d stale %u\n",
+           last, w->device, w->round, w->base, w->digest, w->stale);
+    EFFECT("fold %llu of %llu digest %d weight %.0f x %.9g\n", last, w->device,
+           w->digest, w->weight, factor(w));
+    acknowledge(w, "");
+}
+
+static void on_work(void) /* OFFER, UPDATE, FAILURE */
+{
+    int update = ev->kind != PF_EV_FAILURE;
+    int known = ev->round && (update || async || ev->round == last);
+    struct work *w = known ? work_of(ev->round) : NULL;
+    enum pf_problem_id why = refusal(w);
+
+    if (w && update && w->state == COUNTED)
+        acknowledge(w, " again");
+    else if (w && !update && w->state != GIVEN)
+        ANSWER("done\n");
+    else if (why)
+        ANSWER("problem %s\n", pf_problem_rows[why].slug);
+    else if (ev->kind == PF_EV_OFFER)
+        ANSWER("go to %llu base %d\n", last, w->base);
+    else if (update && async && ev->u.update.segment != last)
+        ANSWER("move to %llu base %d\n", last, w->base);
+    else
+        take(w);
+}
+
+static void finished(void)
+{
+    if (ev->round && newest(CLOSED) == ev->round) {
+        if (ev->kind == PF_EV_FINISH_FAILED) {
+            abandon(ev->round, "no model made: no_memory");
+            return;
+        }
+        publish(ev->round, ev->u.finished.model[0], 0);
+        stop();
+        EFFECT("drop %llu\n", (number)ev->round);
+    } else if (ev->kind == PF_EV_FINISHED && ev->round > newest(PUBLISHED)) {
+        EFFECT("discard %llu model %d\n", (number)ev->round,
+               ev->u.finished.model[0]);
+    }
+}
+
+static void evaluated(void)
+{
+    double got = ev->u.evaluated.accuracy, wanted = task->stop.accuracy;
+
+    if (ev->round > last || !life[ev->round].measuring)
+        return;
+    life[ev->round].measuring = 0;
+    measured = measured > ev->round ? measured : ev->round;
+    RECORD("evaluated %llu: %g\n", (number)ev->round, got);
+    if (state != PF_TASK_FINISHED && wanted > 0 && got >= wanted &&
+        models(0) >= task->stop.min_rounds)
+        finish("stopped", "accuracy");
+}
+
+static int roll_back(number source)
+{
+    struct work *w;
+
+    if (source == 0 || source >= newest(PUBLISHED))
+        return 0;
+    give_up("rolled back");
+    begin();
+    publish(last, ev->u.rollback.model[0], source);
+    for (w = work; w < end && async; w++)
+        w->forgotten = 1;
+    EFFECT("drop %llu\n", last);
+    return 1;
+}
+
+static void command(void)
+{
+    enum pf_command c = ev->u.command;
+    int done = state != PF_TASK_FINISHED;
+
+    if (done && c == PF_CMD_ABORT)
+        done = give_up("by the operator");
+    else if (done && c == PF_CMD_ROLLBACK)
+        done = roll_back(ev->u.rollback.source);
+    else if (done && c == PF_CMD_FINISH)
+        finish("by the operator", "by the operator");
+    else if (c == PF_CMD_PAUSE && state == PF_TASK_RUNNING)
+        set_state(PF_TASK_PAUSED, "by the operator");
+    else if (state == PF_TASK_PAUSED &&
+             (c == PF_CMD_RESUME || (c == PF_CMD_START && !started)))
+        set_state(PF_TASK_RUNNING, "");
+    ANSWER(done ? "done\n" : "problem state\n");
+}
+
+static void resume(void)
+{
+    number r;
+
+    make_model();
+    for (r = 1; r <= last; r++)
+        if (life[r].measuring)
+            EFFECT("evaluate %llu model %d\n", r, life[r].model);
+}
+
+void dull_step(const struct pf_event *event, struct dull_words *out)
+{
+    static void (*const handle[])(void) = {
+        [PF_EV_CHECKIN] = checkin,     [PF_EV_OFFER] = on_work,
+        [PF_EV_UPDATE] = on_work,      [PF_EV_FAILURE] = on_work,
+        [PF_EV_FINISHED] = finished,   [PF_EV_FINISH_FAILED] = finished,
+        [PF_EV_EVALUATED] = evaluated, [PF_EV_COMMAND] = command,
+        [PF_EV_RESUME] = resume,
+    };
+
+    ev = event;
+    records = out;
+    now_ms = ev->now_ms;
+    out->len = effects.len = 0;
+    out->text[0] = effects.text[0] = '\0';
+    if (ev->kind != PF_EV_RESUME)
+        settle();
+    if (handle[ev->kind])
+        handle[ev->kind]();
+    if (ev->kind != PF_EV_RESUME)
+        settle();
+    dull_say(out, "%s", effects.text);
+}
