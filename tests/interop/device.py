@@ -233,5 +233,5 @@ def update_frame(work, model, examples=10, step=0.001, metrics=()):
         head += struct.pack("<24sd", name.encode(), value)
     head += struct.pack("<BBHIQQ", 1, 1, 0, 0, count, len(delta))
     head = padded(head)
-    start = struct.pack("<4sHHHHI", b"PFUP", 0, len(metrics), 1, 0, len(head))
+    start = struct.pack("<4sHHHHI", b"PFUP", 1, len(metrics), 1, 0, len(head))
     return start + head[16:] + padded(delta)

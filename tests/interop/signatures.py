@@ -176,12 +176,46 @@ def variants(x):
              "signature-missing"),
             (dict(tag="pocketfed-2"), "signature-missing"),
             (dict(nonce="x" * 33), "signature-wrong"),
-            (dict(nonce="again") , None), (dict(nonce="again"), "replayed"),
+            (dict(nonce="again"), None), (dict(nonce="again"), "replayed"),
             (dict(created=device.now(-600)), "clock-skew"),
             (dict(include_alg=False), "signature-missing")):
         reply = said(**wrong)
         check("%s: %s" % (wrong, reply.text),
               problem(reply) == ((401, slug) if slug else (200, None)))
+    for change in (another_signature, another_query, another_time):
+        reply = x.checkin(auth=Spoilt(x, change))
+        check("%s: %s" % (change.__name__, reply.text),
+              problem(reply) == (401, "signature-wrong"))
+
+
+class Spoilt(Signed):
+    """Changed after it was signed."""
+
+    def __init__(self, device, change):
+        super().__init__(device, "Content-Digest")
+        self.change = change
+
+    def __call__(self, request):
+        self.change(super().__call__(request))
+        return request
+
+
+def another_signature(request):
+    old = request.headers["Signature"]
+    at = len("sig1=:") + 9
+    new = "A" if old[at] != "A" else "B"
+    request.headers["Signature"] = old[:at] + new + old[at + 1:]
+
+
+def another_query(request):
+    request.url += "?x=1"
+
+
+def another_time(request):
+    old = request.headers["Signature-Input"]
+    created = int(old.split("created=")[1].split(";")[0])
+    request.headers["Signature-Input"] = old.replace(
+        "created=%d" % created, "created=%d" % (created - 1))
 
 
 def problem(reply):
