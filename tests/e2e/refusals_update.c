@@ -157,7 +157,7 @@ static void frames_that_are_none_are_refused(void **state)
 
     (void)state;
     bent_is_refused(0, "X", 1, 400, "malformed");
-    bent_is_refused(4, &byte, 1, 400, "malformed");  /* version 1 */
+    bent_is_refused(4, "\2", 1, 400, "malformed");   /* version 2 */
     bent_is_refused(10, &byte, 1, 400, "malformed"); /* padding */
     bend(&frame, 0, "P", 1);
     frame.len -= 16; /* cut short, with the digest of what is left */
