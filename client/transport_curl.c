@@ -249,8 +249,7 @@ static int set_trust(struct curl_transport *t,
         at += at ? 9 : 8;
         at += pf_base64(r->pins[i], 32, pins + at);
     }
-    if (t->pinned) {
-        /* The certificate is self-made; the pinned key is the proof. */
+    if (t->pinned) { /* self-made certificate; the pinned key is the proof */
         ok &= !curl_easy_setopt(t->easy, CURLOPT_PINNEDPUBLICKEY, pins);
         ok &= !curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYPEER, 0L);
         ok &= !curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYHOST, 0L);
