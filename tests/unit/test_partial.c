@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "sender.h"
+#include "statement.h"
 
 /* ---- two at once ---- */
 
@@ -218,6 +219,42 @@ static void a_closed_round_keeps_nothing_and_refuses_early(void **state)
     }
 }
 
+/* A task of buffers of one update each. */
+static int async_set_up(void **state)
+{
+    struct edge_reply r;
+
+    edge_fresh(state, 0, 0, 0);
+    edge_admin(*state, "POST", "/admin/v1/tasks",
+               "{\"name\":\"t\",\"model\":\"logreg\",\"round\":{\"policy\":"
+               "\"async\",\"select\":{\"max\":2},\"collect\":{\"max\":1}}}",
+               &r);
+    assert_int_equal(r.status, 201);
+    edge_forget(&r);
+    return 0;
+}
+
+static void what_was_kept_in_a_full_buffer_goes_to_the_next(void **state)
+{
+    struct edge *e = *state;
+    struct sender cut, other;
+    struct edge_reply r;
+
+    sender_ready(&cut, e);
+    sender_ready(&other, e);
+    sender_cut(&cut, 10000);
+    edge_put(e, other.key, other.round, &other.frame, &r);
+    edge_expect(&r, 201, PF_PROBLEM_NONE); /* the buffer is full */
+    edge_forget(&r);
+    pf_daemon_tick(&e->daemon);
+    assert_int_equal(sender_look(&cut), 10000);
+    sender_patches(&cut, 10000, 201, PF_PROBLEM_NONE, &r);
+    edge_says(e, &r, PF_SAY_ACK);
+    edge_forget(&r);
+    sender_done(&cut);
+    sender_done(&other);
+}
+
 /* Bytes of device `i`, let go of at second `i`. */
 static int keep(struct pf_partials *t, struct edge *e, uint8_t i, size_t len)
 {
@@ -297,6 +334,9 @@ int main(void)
         TEST(taking_over_does_not_tear_the_bytes),
         TEST(what_is_too_old_gives_its_room_back),
         TEST(a_closed_round_keeps_nothing_and_refuses_early),
+        cmocka_unit_test_setup_teardown(
+            what_was_kept_in_a_full_buffer_goes_to_the_next, async_set_up,
+            edge_tear_down),
         TEST(the_oldest_make_way_when_there_is_no_room),
     };
 

@@ -217,6 +217,29 @@ static void a_patch_with_a_shorter_rest_is_told_so(void **state)
     sender_done(&s);
 }
 
+static void a_refusal_for_the_moment_costs_nothing(void **state)
+{
+    struct edge *e = *state;
+    struct pf_coordinator *c = e->daemon.edge.coordinator;
+    struct edge_reply r;
+    struct sender s;
+    unsigned n = 0;
+
+    sender_ready(&s, e);
+    sender_cut(&s, 10000);
+    while (pf_coordinator_reserve(c) == POCKETFED_OK)
+        n++;
+    sender_patches(&s, 10000, 503, PF_PROBLEM_BUSY, &r);
+    assert_true(r.at_headers);
+    edge_forget(&r);
+    while (n-- > 0)
+        pf_coordinator_unreserve(c);
+    assert_int_equal(sender_look(&s), 10000);
+    sender_patches(&s, 10000, 201, PF_PROBLEM_NONE, &r);
+    edge_forget(&r);
+    sender_done(&s);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, edge_set_up, edge_tear_down)
 
 int main(void)
@@ -232,6 +255,7 @@ int main(void)
         TEST(a_put_starts_anew),
         TEST(a_patch_says_what_it_is),
         TEST(a_patch_with_a_shorter_rest_is_told_so),
+        TEST(a_refusal_for_the_moment_costs_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
