@@ -62,6 +62,8 @@ static enum pocketfed_status failed(struct pocketfed_client *c,
     }
     if (c->joined && !c->leaving) {
         pf_request_reply(so_far, &r);
+        if (st == POCKETFED_LIMIT) /* too long: no beginning of anything */
+            memset(&r, 0, sizeof r);
         wait_ms = pf_participation_failed(c->part, &r);
     }
     pf_client_retry(c, wait_ms);

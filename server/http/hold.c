@@ -92,7 +92,8 @@ void pf_hold_let_go(struct pf_exchange *ex, int keep)
     struct pf_partials *t = ex->edge->partials;
     struct pf_kept kept = {0};
 
-    if (!pf_partials_begin(t, &ex->ingest.hold))
+    if (!ex->ingest.hold.yield || /* never took one */
+        !pf_partials_begin(t, &ex->ingest.hold))
         return;
     if (keep)
         give_up_bytes(ex, &kept);
