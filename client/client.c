@@ -426,8 +426,7 @@ void pocketfed_client_close(struct pocketfed_client *c)
 {
     if (!c)
         return;
-    if (c->in_flight)
-        c->transport.cancel(c->transport.ctx);
+    pf_client_give_up_request(c);
     if (c->part && c->unsaved)
         pf_participation_checkpoint(c->part, NULL);
     if (c->storage.lock_fd >= 0 && (c->joined || c->joining) &&

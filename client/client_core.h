@@ -96,9 +96,17 @@ enum pocketfed_status pf_client_stop(struct pocketfed_client *c,
 void pf_client_wait(struct pocketfed_client *c, int64_t ms);
 /* c->error is set: try again after Retry-After or backoff. */
 void pf_client_retry(struct pocketfed_client *c, int64_t retry_after_ms);
-/* Builds, signs and begins a request. */
+
+/* client_request.c. Builds, signs and begins a request. */
 enum pocketfed_status pf_client_send(struct pocketfed_client *c,
                                      const struct pf_want_request *want);
+/* OK with the reply, valid until the transport's cancel; AGAIN: not yet, or it
+ * failed and is to be sent again (c->in_flight tells); else for good. */
+enum pocketfed_status pf_client_poll(struct pocketfed_client *c, int budget_ms,
+                                     struct pf_want_reply *out);
+
+/* Ends the running request, if any; what has come of it is not lost. */
+void pf_client_give_up_request(struct pocketfed_client *c);
 
 /* client_enrol.c */
 enum pocketfed_status pf_client_enrol(struct pocketfed_client *c);

@@ -12,7 +12,6 @@
 #include "text.h"
 
 #define DEFAULT_BUDGET_MS 50
-#define IDLE_MS           20 /* before an app's transport is asked again */
 
 static int64_t training_clock(void *ctx)
 {
@@ -68,29 +67,6 @@ void pf_client_retry(struct pocketfed_client *c, int64_t retry_after_ms)
     pf_client_wait(c, retry_after_ms);
     pf_log(&c->log, PF_LOG_WARN, "retry in_ms=%" PRId64 " why=\"%s\"",
            c->wait_ms, c->error.text);
-}
-
-enum pocketfed_status pf_client_send(struct pocketfed_client *c,
-                                     const struct pf_want_request *want)
-{
-    int64_t created_ms = pf_client_now(c) + c->offset_ms;
-    enum pocketfed_status st;
-
-    st = pf_request_build(&c->built, want, &c->identity, &c->peer,
-                          created_ms / 1000, &c->error);
-    if (st)
-        return st;
-    st = c->transport.begin(c->transport.ctx, &c->built.r);
-    if (st == POCKETFED_OK) {
-        c->in_flight = 1;
-        return POCKETFED_OK;
-    }
-    pf_fail(&c->error, st, "a request cannot be sent: %s",
-            pocketfed_status_text(st));
-    if (st == POCKETFED_PROOF)
-        return pf_client_stop(c, st);
-    pf_client_retry(c, 0);
-    return POCKETFED_OK;
 }
 
 /* The receipt's line: the exact bytes that were signed, as a JSON string. */
@@ -236,42 +212,17 @@ static enum pocketfed_status replied(struct pocketfed_client *c,
     return POCKETFED_OK;
 }
 
-static enum pocketfed_status failed(struct pocketfed_client *c,
-                                    enum pocketfed_status st, const char *why)
-{
-    pf_fail(&c->error, st, "%s", why[0] ? why : pocketfed_status_text(st));
-    if (st == POCKETFED_PROOF) {
-        pf_hint(&c->error, "if the server has a new TLS key, ask its operator "
-                           "for a new join link");
-        return pf_client_stop(c, st);
-    }
-    pf_client_retry(c, 0);
-    return POCKETFED_OK;
-}
-
 static enum pocketfed_status poll_reply(struct pocketfed_client *c, int budget)
 {
-    struct pocketfed_reply reply;
     struct pf_want_reply r;
-    char why[256] = "";
     enum pocketfed_status st;
 
-    memset(&reply, 0, sizeof reply);
-    reply.size = sizeof reply;
-    st = c->transport.poll(c->transport.ctx, budget, &reply, why, sizeof why);
-    if (st == POCKETFED_AGAIN) {
-        c->idle_ms = IDLE_MS;
+    st = pf_client_poll(c, budget, &r);
+    if (st == POCKETFED_AGAIN)
         return POCKETFED_OK;
-    }
-    c->in_flight = 0;
     if (st)
-        return failed(c, st, why);
-    c->bytes_up += reply.bytes_sent;
-    c->bytes_down += reply.bytes_received;
-    c->counters.bytes_up += reply.bytes_sent;
-    c->counters.bytes_down += reply.bytes_received;
+        return st;
     c->attempts = c->joined && !c->leaving ? 0 : c->attempts;
-    pf_request_reply(&reply, &r);
     st = c->leaving  ? pf_client_left(c, &r)
          : c->joined ? replied(c, &r)
                      : pf_client_enrolled(c, &r);
@@ -337,9 +288,7 @@ static enum pocketfed_status piece(struct pocketfed_client *c, int budget)
 /* Not now: nothing goes on, and nothing would be lost. */
 static enum pocketfed_status pause(struct pocketfed_client *c)
 {
-    if (c->in_flight)
-        c->transport.cancel(c->transport.ctx);
-    c->in_flight = 0;
+    pf_client_give_up_request(c);
     if (c->part && c->unsaved)
         pf_participation_checkpoint(c->part, NULL);
     c->unsaved = 0;

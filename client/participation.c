@@ -146,6 +146,7 @@ enum pocketfed_status pf_participation_create(
         p->io = *io;
     pf_plan_init(&p->plan);
     pf_buf_init(&p->body, PF_MAX_UPDATE);
+    pf_buf_init(&p->part, PF_MAX_MODEL_FILE + 32);
     *out = p;
     return POCKETFED_OK;
 }
@@ -159,6 +160,7 @@ void pf_participation_free(struct pf_participation *p)
     pf_plan_free(&p->plan);
     pf_buf_free(&p->body);
     free(p->history);
+    pf_buf_free(&p->part);
     free(p);
 }
 
@@ -198,7 +200,7 @@ static enum pocketfed_status make_checkin(struct pf_participation *p)
     return pf_json_encode(pf_checkin_request_fields, &ask, &p->body);
 }
 
-static size_t model_file_max(const struct pf_participation *p)
+size_t pf_part_model_file_max(const struct pf_participation *p)
 {
     size_t n = p->model ? pf_model_n_params(p->model) : 0;
 
@@ -234,6 +236,35 @@ static enum pf_want ask_for_object(struct pf_participation *p,
     ask(p, call, max_reply, r);
     memcpy(r->args.digest, digest, sizeof r->args.digest);
     return PF_WANT_REQUEST;
+}
+
+/* The whole, or what is missing of it. */
+static enum pf_want ask_for_model(struct pf_participation *p,
+                                  const uint8_t digest[32],
+                                  struct pf_want_request *r)
+{
+    pf_part_begin_download(p, digest);
+    ask_for_object(p, PF_CALL_MODEL, digest, pf_part_model_file_max(p), r);
+    r->offset = pf_part_downloaded(p);
+    return PF_WANT_REQUEST;
+}
+
+static enum pf_want ask_to_upload(struct pf_participation *p,
+                                  struct pf_want_request *r)
+{
+    switch (p->sending) {
+    case PF_SEND_ASK:
+        return ask(p, PF_CALL_UPDATE_OFFSET, PF_MAX_CONTROL_BODY, r);
+    case PF_SEND_REST:
+        ask_with_body(p, PF_CALL_UPDATE_APPEND, r);
+        r->offset = p->offset;
+        r->body += p->offset;
+        r->body_len -= p->offset;
+        return PF_WANT_REQUEST;
+    case PF_SEND_WHOLE:
+        break;
+    }
+    return ask_with_body(p, PF_CALL_UPDATE, r);
 }
 
 enum pf_want pf_participation_next(struct pf_participation *p,
@@ -274,13 +305,11 @@ enum pf_want pf_participation_next(struct pf_participation *p,
         return ask_for_object(p, PF_CALL_PLAN, p->work.plan, PF_MAX_PLAN,
                               request);
     case PF_PHASE_MODEL:
-        return ask_for_object(p, PF_CALL_MODEL, p->work.base, model_file_max(p),
-                              request);
+        return ask_for_model(p, p->work.base, request);
     case PF_PHASE_FINAL_MODEL:
-        return ask_for_object(p, PF_CALL_MODEL, p->work.final_model,
-                              model_file_max(p), request);
+        return ask_for_model(p, p->work.final_model, request);
     case PF_PHASE_UPLOAD:
-        return ask_with_body(p, PF_CALL_UPDATE, request);
+        return ask_to_upload(p, request);
     case PF_PHASE_FAILURE:
         return ask_with_body(p, PF_CALL_FAILURE, request);
     case PF_PHASE_TRAIN:

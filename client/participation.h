@@ -66,11 +66,18 @@ struct pf_participation_io {
                                      const void *body, size_t len,
                                      const char *statement);
     const struct pf_parallel *threads; /* for the training; NULL: none */
+    size_t resume_least; /* shorter frames are sent whole again after a cut;
+                            0: PF_RESUME_LEAST */
 };
 
-/* The names: the signed plan in use, the training so far, the frame that is
- * ready to be sent. One of each is enough: each says which round it is for. */
+/* Asking how much has come costs about as much as this on a phone's link. */
+#define PF_RESUME_LEAST (64u << 10)
+
+/* The names: the signed plan in use, the beginning of a model file, the
+ * training so far, the frame that is ready to be sent. One of each is enough:
+ * each says what it is for. */
 #define PF_SAVED_PLAN   "plan"
+#define PF_SAVED_MODEL  "model"
 #define PF_SAVED_TRAIN  "train"
 #define PF_SAVED_UPDATE "update"
 /* The acknowledgement that has no proof yet, as the plan is kept. */
@@ -94,7 +101,9 @@ struct pf_want_request {
     char query[112]; /* "?..." behind the path, or "" */
     const uint8_t *body;
     size_t body_len;
-    uint8_t digest[32]; /* SHA-256 of the body */
+    uint8_t digest[32]; /* SHA-256 of the body; UPDATE_APPEND: of the whole */
+    uint64_t offset;    /* UPDATE_APPEND: where the body begins in the whole;
+                           PLAN, MODEL: where the reply should */
     size_t max_reply;
 };
 
@@ -104,6 +113,11 @@ struct pf_want_reply { /* from the transport's reply */
     size_t body_len;
     const char *statement;  /* Pocketfed-Signature or NULL */
     int64_t retry_after_ms; /* 0: none */
+    int64_t upload_offset;  /* -1: not said */
+    int64_t range_first;    /* of the body, by Content-Range; -1: not said */
+    int has_digest;         /* Repr-Digest: of the whole */
+    uint8_t digest[32];
+    uint64_t body_sent; /* bytes of the request's body, by a failed attempt */
 };
 
 enum pf_outcome {
@@ -127,11 +141,20 @@ enum pf_want pf_participation_next(struct pf_participation *p,
                                    struct pf_want_request *request,
                                    int64_t *wait_ms);
 /* OK when the machine moved on; a permanent refusal or a wrong proof is
- * returned with the sentence in err and the outcome set. The transport's
- * failures are not told to it: ask next again. */
+ * returned with the sentence in err and the outcome set. */
 enum pocketfed_status pf_participation_reply(struct pf_participation *p,
                                              const struct pf_want_reply *reply,
                                              struct pf_error *err);
+/* The request failed on its way, or is given up: *so_far is what has come of
+ * the reply (zeroed: nothing). Bytes that moved are not moved again: a download
+ * goes on at its end, an upload where the server says that it stands. */
+void pf_participation_cut(struct pf_participation *p,
+                          const struct pf_want_reply *so_far);
+/* The same for one that failed; returns for how long to wait before the next,
+ * in ms. The waits grow while nothing moves and begin anew when something does,
+ * so that a link that keeps dropping is used to the full. */
+int64_t pf_participation_failed(struct pf_participation *p,
+                                const struct pf_want_reply *so_far);
 /* At least one mini-batch, then as many as fit into budget_ms by now_ms()
  * (NULL: exactly one). */
 enum pocketfed_status pf_participation_train(struct pf_participation *p,

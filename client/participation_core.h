@@ -23,6 +23,13 @@ enum pf_phase {
     PF_PHASE_ENDED,
 };
 
+/* How the frame is being sent. */
+enum pf_sending {
+    PF_SEND_WHOLE,
+    PF_SEND_ASK,  /* how much of it is there? */
+    PF_SEND_REST, /* from `offset` on */
+};
+
 struct pf_participation {
     const struct pf_member *member;
     const struct pf_examples *examples;
@@ -62,6 +69,13 @@ struct pf_participation {
     double loss; /* of the training that made the frame; NaN when unknown */
     int failure; /* enum pf_failure_code */
     struct pf_ack ack;
+    enum pf_sending sending;
+    uint64_t offset; /* of the frame: the server has so much, it said last */
+    int cut;         /* the last attempt to send ended on its way */
+
+    /* The beginning of a model file: its digest, then its bytes. */
+    struct pf_buf part;
+    size_t part_saved; /* bytes of it that a kill does not lose */
 
     /* Pace. */
     int64_t wait_ms;   /* to be handed out once by next */
@@ -148,6 +162,31 @@ enum pocketfed_status pf_part_doubt_key(struct pf_participation *p);
 enum pocketfed_status pf_part_on_key(struct pf_participation *p,
                                      const struct pf_want_reply *r);
 enum pocketfed_status pf_part_key_stays(struct pf_participation *p);
+
+/* participation_resume.c. The downloads of this digest: what is kept of one is
+ * looked for, and forgotten with all else. */
+void pf_part_begin_download(struct pf_participation *p,
+                            const uint8_t digest[32]);
+void pf_part_end_download(struct pf_participation *p);
+/* Bytes of the longest file that can be the model's. */
+size_t pf_part_model_file_max(const struct pf_participation *p);
+/* Bytes of it that are here. */
+size_t pf_part_downloaded(const struct pf_participation *p);
+/* A success or 416 in answer to a download: OK with the whole file in *file,
+ * valid until the download is ended; AGAIN when it has to be asked for once
+ * more (p->why, and the wait is set); PROOF: whole, and another. */
+enum pocketfed_status pf_part_take_file(struct pf_participation *p,
+                                        const struct pf_want_reply *r,
+                                        const uint8_t digest[32],
+                                        const uint8_t **file, size_t *len);
+/* The frame is ready. asked: it may have been sent before, so ask first. */
+void pf_part_begin_upload(struct pf_participation *p, int asked);
+/* The answer to "how much is there?". */
+void pf_part_on_offset(struct pf_participation *p,
+                       const struct pf_want_reply *r);
+/* A refusal that is for the moment: how to send it next time. */
+void pf_part_upload_again(struct pf_participation *p,
+                          enum pf_problem_id problem);
 
 /* Takes over a ready frame of an earlier run; 1 when there is one. */
 int pf_part_resume_upload(struct pf_participation *p);

@@ -68,11 +68,20 @@ enum pocketfed_status pf_part_ask_for_model(struct pf_participation *p)
 static enum pocketfed_status on_model(struct pf_participation *p,
                                       const struct pf_want_reply *r)
 {
-    if (!pf_part_has_digest(r->body, r->body_len, p->work.base))
+    enum pocketfed_status st;
+    const uint8_t *file;
+    size_t len;
+
+    st = pf_part_take_file(p, r, p->work.base, &file, &len);
+    if (st == POCKETFED_AGAIN)
+        return POCKETFED_OK;
+    if (st)
         return pf_part_wrong_digest(p, "model", p->work.base);
     if (p->io.object_put)
-        p->io.object_put(p->io.ctx, p->work.base, r->body, r->body_len);
-    return begin(p, r->body, r->body_len);
+        p->io.object_put(p->io.ctx, p->work.base, file, len);
+    st = begin(p, file, len);
+    pf_part_end_download(p);
+    return st;
 }
 
 static enum pocketfed_status on_final_model(struct pf_participation *p,
@@ -81,13 +90,20 @@ static enum pocketfed_status on_final_model(struct pf_participation *p,
     struct pf_model_meta meta;
     struct pf_model *m = NULL;
     float *params = NULL;
+    enum pocketfed_status st;
+    const uint8_t *file;
+    size_t len;
 
-    if (pf_part_has_digest(r->body, r->body_len, p->work.final_model) &&
-        pf_safetensors_read(r->body, r->body_len, &m, &params, &meta, NULL) ==
+    st = pf_part_take_file(p, r, p->work.final_model, &file, &len);
+    if (st == POCKETFED_AGAIN)
+        return POCKETFED_OK;
+    if (st == POCKETFED_OK &&
+        pf_safetensors_read(file, len, &m, &params, &meta, NULL) ==
             POCKETFED_OK &&
         strcmp(meta.task, p->member->task) == 0 && p->io.object_put &&
         pf_part_check_made(p, &meta, p->work.final_model) == POCKETFED_OK)
-        p->io.object_put(p->io.ctx, p->work.final_model, r->body, r->body_len);
+        p->io.object_put(p->io.ctx, p->work.final_model, file, len);
+    pf_part_end_download(p);
     pf_model_free(m);
     free(params);
     pf_part_end(p, PF_OUTCOME_FINISHED);
@@ -301,6 +317,9 @@ static enum pocketfed_status on_problem(struct pf_participation *p,
     if (p->phase != PF_PHASE_FAILURE)
         p->why = why;
     take_time(p, r, &problem);
+    if (p->phase == PF_PHASE_UPLOAD &&
+        (action == PF_DO_RETRY || action == PF_DO_CLOCK))
+        pf_part_upload_again(p, problem.id);
     switch (action) {
     case PF_DO_CLOCK:
         if (p->server_time_ms > 0 && p->clocks++ < MAX_CLOCKS)
@@ -349,6 +368,11 @@ static enum pocketfed_status on_success(struct pf_participation *p,
     return pf_fail(&p->why, POCKETFED_INVALID, "no reply is awaited");
 }
 
+static int is_download(const struct pf_participation *p)
+{
+    return p->phase == PF_PHASE_MODEL || p->phase == PF_PHASE_FINAL_MODEL;
+}
+
 enum pocketfed_status pf_participation_reply(struct pf_participation *p,
                                              const struct pf_want_reply *reply,
                                              struct pf_error *err)
@@ -363,7 +387,12 @@ enum pocketfed_status pf_participation_reply(struct pf_participation *p,
     p->server_time_ms = 0;
     if (asked != PF_PHASE_FAILURE) /* there it says why the work is in vain */
         memset(&p->why, 0, sizeof p->why);
-    if (reply->status >= 200 && reply->status < 300)
+    if (p->phase == PF_PHASE_UPLOAD && p->sending == PF_SEND_ASK) {
+        pf_part_on_offset(p, reply);
+        return POCKETFED_OK;
+    }
+    if ((reply->status >= 200 && reply->status < 300) ||
+        (reply->status == 416 && is_download(p) && pf_part_downloaded(p) > 0))
         st = on_success(p, reply);
     else
         st = on_problem(p, reply);

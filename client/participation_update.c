@@ -314,12 +314,14 @@ static enum pocketfed_status write_frame(struct pf_participation *p)
     return POCKETFED_OK;
 }
 
-static void ready(struct pf_participation *p, uint64_t examples, double loss)
+static void ready(struct pf_participation *p, uint64_t examples, double loss,
+                  int asked)
 {
     p->loss = loss;
     pf_sha256(p->body.data, p->body.len, p->digest);
     p->frame_examples = examples;
     p->phase = PF_PHASE_UPLOAD;
+    pf_part_begin_upload(p, asked);
 }
 
 /* The last mini-batch is done. */
@@ -336,7 +338,7 @@ static void finish_training(struct pf_participation *p)
     }
     pf_part_save(p, PF_SAVED_UPDATE, p->body.data, p->body.len);
     pf_part_remove(p, PF_SAVED_TRAIN);
-    ready(p, p->capped.n, pf_trainer_loss(p->trainer));
+    ready(p, p->capped.n, pf_trainer_loss(p->trainer), 0);
     pf_trainer_free(p->trainer);
     p->trainer = NULL;
     free(p->base);
@@ -359,7 +361,8 @@ int pf_part_resume_upload(struct pf_participation *p)
     p->work.round = u.round;
     memcpy(p->work.base, u.base, 32);
     memcpy(p->work.plan, u.plan, 32);
-    ready(p, u.examples, pf_update_metric(&u, "train_loss", (double)NAN));
+    /* Perhaps sent in part before the kill. */
+    ready(p, u.examples, pf_update_metric(&u, "train_loss", (double)NAN), 1);
     return 1;
 }
 

@@ -1,5 +1,6 @@
 #include "request.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -66,6 +67,40 @@ static enum pocketfed_status sign(struct pf_built_request *b,
                            &b->signature_input, &b->signature);
 }
 
+static void add_body_headers(struct pf_built_request *b,
+                             const struct pf_call *call,
+                             const struct pf_want_request *want)
+{
+    const char *type = PF_TYPE_JSON;
+
+    if (call->body == PF_BODY_NONE)
+        return;
+    if (call->body == PF_BODY_UPDATE)
+        type = call->id == PF_CALL_UPDATE ? PF_TYPE_UPDATE : PF_TYPE_PARTIAL;
+    pf_digest_field(want->digest, b->digest);
+    add_header(b, "Content-Type", type);
+    add_header(b,
+               call->body == PF_BODY_UPDATE ? "Repr-Digest" : "Content-Digest",
+               b->digest);
+    if (call->id != PF_CALL_UPDATE_APPEND)
+        return;
+    snprintf(b->offset, sizeof b->offset, "%" PRIu64, want->offset);
+    add_header(b, "Upload-Offset", b->offset);
+    add_header(b, "Upload-Complete", "?1"); /* the body goes to the end */
+}
+
+/* From the offset on, if it is still these bytes: then 206, else all of it. */
+static void add_range(struct pf_built_request *b,
+                      const struct pf_want_request *want)
+{
+    snprintf(b->offset, sizeof b->offset, "bytes=%" PRIu64 "-", want->offset);
+    b->etag[0] = '"';
+    pf_hex(want->args.digest, sizeof want->args.digest, b->etag + 1);
+    memcpy(b->etag + 1 + 2 * sizeof want->args.digest, "\"", 2);
+    add_header(b, "Range", b->offset);
+    add_header(b, "If-Range", b->etag);
+}
+
 enum pocketfed_status pf_request_build(struct pf_built_request *b,
                                        const struct pf_want_request *want,
                                        const struct pf_identity *identity,
@@ -94,15 +129,11 @@ enum pocketfed_status pf_request_build(struct pf_built_request *b,
         .n_pins = peer->n_pins,
         .max_reply = want->max_reply,
     };
-    if (call->body != PF_BODY_NONE) {
-        pf_digest_field(want->digest, b->digest);
-        add_header(b, "Content-Type",
-                   call->body == PF_BODY_UPDATE ? PF_TYPE_UPDATE
-                                                : PF_TYPE_JSON);
-        add_header(
-            b, call->body == PF_BODY_UPDATE ? "Repr-Digest" : "Content-Digest",
-            b->digest);
-    }
+    if (call->id == PF_CALL_UPDATE_APPEND)
+        b->r.piece = PF_REQUEST_PIECE;
+    add_body_headers(b, call, want);
+    if (call->body == PF_BODY_NONE && want->offset > 0)
+        add_range(b, want);
     if (call->auth == PF_AUTH_NONE)
         return POCKETFED_OK;
     pf_hex(peer->record_key, 32, b->record_key);
@@ -116,20 +147,42 @@ enum pocketfed_status pf_request_build(struct pf_built_request *b,
     return POCKETFED_OK;
 }
 
+/* The number that a header begins with, behind `prefix` and before any of
+ * `ends`; -1 when that is not how it is. */
+static int64_t number(const struct pocketfed_reply *in, const char *name,
+                      const char *prefix, const char *ends, uint64_t most)
+{
+    const char *s = in->header ? in->header(in->ctx, name) : NULL;
+    size_t skip = strlen(prefix);
+    uint64_t n;
+
+    if (!s || strncmp(s, prefix, skip) != 0 ||
+        !pf_parse_u64(s + skip, strcspn(s + skip, ends), 0, most, &n))
+        return -1;
+    return (int64_t)n;
+}
+
 void pf_request_reply(const struct pocketfed_reply *in,
                       struct pf_want_reply *out)
 {
-    const char *after = in->header ? in->header(in->ctx, "retry-after") : NULL;
-    uint64_t seconds;
+    int64_t seconds;
+    const char *s;
 
     *out = (struct pf_want_reply){
         .status = in->status,
         .body = in->body,
         .body_len = in->body_len,
-        .statement =
-            in->header ? in->header(in->ctx, PF_HEADER_STATEMENT) : NULL,
+        .upload_offset = number(in, "upload-offset", "", "", INT64_MAX),
+        .range_first = number(in, "content-range", "bytes ", "-", INT64_MAX),
+        .body_sent = in->body_sent,
     };
     /* Seconds, as our server writes it; for a date the backoff will do. */
-    if (after && pf_parse_u64(after, strlen(after), 0, 1u << 30, &seconds))
-        out->retry_after_ms = (int64_t)seconds * 1000;
+    seconds = number(in, "retry-after", "", "", 1u << 30);
+    if (seconds > 0)
+        out->retry_after_ms = seconds * 1000;
+    s = in->header ? in->header(in->ctx, "repr-digest") : NULL;
+    out->has_digest = s && pf_digest_field_parse(s, out->digest);
+    /* Last: a transport's headers are valid until the next is asked for. */
+    out->statement =
+        in->header ? in->header(in->ctx, PF_HEADER_STATEMENT) : NULL;
 }

@@ -30,11 +30,14 @@ struct pf_peer {
 };
 
 #define PF_REQUEST_HEADERS 8
+/* Of a body that may be cut off: what has come of a TLS record is lost. */
+#define PF_REQUEST_PIECE 4096
 
 struct pf_built_request {
     struct pocketfed_request r; /* points into this struct and at the body */
     struct pocketfed_header headers[PF_REQUEST_HEADERS];
     char path[256], target[384], digest[PF_DIGEST_FIELD_LEN], record_key[65];
+    char offset[32], etag[72];
     struct pf_buf signature_input, signature;
 };
 

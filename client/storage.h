@@ -7,7 +7,7 @@
  *     server.json    where the task is served, and who we are there
  *     counters.json  what has been done so far, and which models are kept
  *     objects/HEX    the two newest model files, named by their digest
- *     plan train update    see participation.h
+ *     plan model train update    see participation.h
  *     leaving        there while the device is leaving its task
  *     receipt        the acknowledgement whose round has no record yet
  *     receipts.jsonl one line per acknowledged update, appended and synced

@@ -17,8 +17,9 @@ enum pocketfed_status pf_transport_curl(struct pocketfed_transport *out,
 
 /* In memory: begin keeps the request, poll hands it to `serve`, which fills the
  * reply: status and body (body is the memory transport's buffer, cleared
- * before), headers by add_header.  Another status than OK is the transport
- * failing with it.  For tests and simulations. */
+ * before), headers by pf_memory_header.  Another status than OK is the
+ * transport failing with it; status, body, headers and body_sent are then what
+ * had come and gone by that time.  For tests and simulations. */
 #define PF_MEMORY_HEADERS 8
 
 struct pf_memory_reply {
@@ -29,7 +30,8 @@ struct pf_memory_reply {
         char value[160];
     } headers[PF_MEMORY_HEADERS];
     unsigned n_headers;
-    char why[160]; /* of a failure */
+    size_t body_sent; /* of the request, when it fails */
+    char why[160];    /* of a failure */
 };
 
 typedef enum pocketfed_status (*pf_memory_serve_fn)(

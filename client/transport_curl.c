@@ -13,6 +13,9 @@
 #include <string.h>
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include "device_clock.h"
 #include "text.h"
@@ -21,8 +24,12 @@
 #define LOW_SPEED_BYTES    500L /* a second, over LOW_SPEED_S: given up */
 #define LOW_SPEED_S        30L
 #define EXPECT_TIMEOUT_MS  2000L
-#define MAX_HEADER_BYTES   (16u << 10)
-#define MAX_PINS           8
+/* Of a body, waiting in the kernel beside what is on its way: what we call sent
+ * is then nearly what has left, and a slow link does not look like a dead one
+ * while the kernel empties megabytes. */
+#define UNSENT_BYTES     (64 << 10)
+#define MAX_HEADER_BYTES (16u << 10)
+#define MAX_PINS         8
 
 struct curl_transport {
     CURLM *multi;
@@ -34,6 +41,8 @@ struct curl_transport {
     int pinned;
     char where[300]; /* host:port of the request, for sentences */
     char error[CURL_ERROR_SIZE];
+    const uint8_t *upload; /* the request's body, when it goes in pieces */
+    size_t upload_len, upload_at, piece;
     struct pf_buf body;
     struct pf_buf head; /* lines of the last response's header */
     char value[512];    /* of the header asked for last */
@@ -65,6 +74,48 @@ static size_t take_body(char *p, size_t size, size_t n, void *ctx)
         return 0;
     }
     return pf_buf_add(&t->body, p, n) == POCKETFED_OK ? n : 0;
+}
+
+/* One call is one write, one TLS record. */
+static size_t give_piece(char *to, size_t size, size_t n, void *ctx)
+{
+    struct curl_transport *t = ctx;
+    size_t left = t->upload_len - t->upload_at;
+
+    n *= size;
+    n = n < t->piece ? n : t->piece;
+    n = n < left ? n : left;
+    memcpy(to, t->upload + t->upload_at, n);
+    t->upload_at += n;
+    return n;
+}
+
+/* Back, when libcurl has to send it anew over another connection. */
+static int seek_piece(void *ctx, curl_off_t offset, int origin)
+{
+    struct curl_transport *t = ctx;
+
+    if (origin != SEEK_SET || offset < 0 ||
+        (uint64_t)offset > (uint64_t)t->upload_len)
+        return CURL_SEEKFUNC_CANTSEEK;
+    t->upload_at = (size_t)offset;
+    return CURL_SEEKFUNC_OK;
+}
+
+/* Where the option is not known, the transfer works all the same. */
+static int set_socket(void *ctx, curl_socket_t fd, curlsocktype purpose)
+{
+    int most = UNSENT_BYTES;
+
+    (void)ctx;
+    (void)purpose;
+#ifdef TCP_NOTSENT_LOWAT
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most);
+#else
+    (void)fd;
+    (void)most;
+#endif
+    return CURL_SOCKOPT_OK;
 }
 
 /* Header lines of the last response; those of a 100 before it are dropped, and
@@ -198,8 +249,7 @@ static int set_trust(struct curl_transport *t,
         at += at ? 9 : 8;
         at += pf_base64(r->pins[i], 32, pins + at);
     }
-    if (t->pinned) {
-        /* The certificate is self-made; the pinned key is the proof. */
+    if (t->pinned) { /* self-made certificate; the pinned key is the proof */
         ok &= !curl_easy_setopt(t->easy, CURLOPT_PINNEDPUBLICKEY, pins);
         ok &= !curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYPEER, 0L);
         ok &= !curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYHOST, 0L);
@@ -221,6 +271,31 @@ static int restrict_protocols(CURL *easy)
 #endif
 }
 
+static int set_body(struct curl_transport *t, const struct pocketfed_request *r)
+{
+    CURL *e = t->easy;
+    int ok = 1;
+
+    if (strcmp(r->method, "HEAD") == 0)
+        ok &= !curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
+    if (!r->body)
+        return ok;
+    ok &= !curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE,
+                            (curl_off_t)r->body_len);
+    if (r->piece == 0) /* from memory, so that libcurl can send it anew */
+        return ok & !curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body);
+    t->upload = r->body;
+    t->upload_len = r->body_len;
+    t->upload_at = 0;
+    t->piece = r->piece;
+    ok &= !curl_easy_setopt(e, CURLOPT_POST, 1L);
+    ok &= !curl_easy_setopt(e, CURLOPT_READFUNCTION, give_piece);
+    ok &= !curl_easy_setopt(e, CURLOPT_READDATA, t);
+    ok &= !curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, seek_piece);
+    ok &= !curl_easy_setopt(e, CURLOPT_SEEKDATA, t);
+    return ok;
+}
+
 static int set_options(struct curl_transport *t,
                        const struct pocketfed_request *r)
 {
@@ -237,11 +312,8 @@ static int set_options(struct curl_transport *t,
     ok &= !curl_easy_setopt(e, CURLOPT_URL, url);
     ok &= restrict_protocols(e);
     ok &= set_trust(t, r);
-    if (r->body) { /* from memory, so that libcurl can send it anew */
-        ok &= !curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE,
-                                (curl_off_t)r->body_len);
-        ok &= !curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body);
-    }
+    ok &= set_body(t, r);
+    ok &= !curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, set_socket);
     ok &= !curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
     ok &= !curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
     ok &=
@@ -344,6 +416,7 @@ static void fill(struct curl_transport *t, struct pocketfed_reply *out)
         .ctx = t,
         .bytes_sent = (uint64_t)head_up + (uint64_t)up,
         .bytes_received = (uint64_t)head_down + (uint64_t)down,
+        .body_sent = (uint64_t)up,
     };
 }
 
@@ -361,6 +434,7 @@ static enum pocketfed_status curl_poll(void *ctx, int budget_ms,
         return POCKETFED_INVALID;
     for (;;) {
         if (curl_multi_perform(t->multi, &running) != CURLM_OK) {
+            fill(t, reply);
             detach(t);
             snprintf(why, why_len, "%s: libcurl failed", t->where);
             return POCKETFED_IO;
@@ -368,15 +442,16 @@ static enum pocketfed_status curl_poll(void *ctx, int budget_ms,
         while ((msg = curl_multi_info_read(t->multi, &queued)))
             if (msg->msg == CURLMSG_DONE) {
                 code = msg->data.result;
-                if (code == CURLE_OK)
-                    fill(t, reply);
+                fill(t, reply);
                 detach(t);
                 return code == CURLE_OK ? POCKETFED_OK
                                         : explain(t, code, why, why_len);
             }
         left = end - pf_device_monotonic_ms();
-        if (left <= 0)
+        if (left <= 0) {
+            fill(t, reply);
             return POCKETFED_AGAIN;
+        }
         curl_multi_poll(t->multi, NULL, 0, (int)left, NULL);
     }
 }

@@ -49,21 +49,18 @@ static enum pocketfed_status memory_poll(void *ctx, int budget_ms,
     pf_buf_clear(&m->body);
     m->reply.body = &m->body;
     st = m->serve(m->ctx, r, &m->reply);
-    if (st == POCKETFED_AGAIN)
-        return st;
-    m->request = NULL;
-    if (st == POCKETFED_OK && m->body.len > r->max_reply) {
+    if (m->body.len > r->max_reply) {
         st = POCKETFED_LIMIT;
         snprintf(m->reply.why, sizeof m->reply.why,
                  "the reply is longer than %zu bytes", r->max_reply);
     }
-    if (st) {
-        if (why && why_len)
-            snprintf(why, why_len, "%s",
-                     m->reply.why[0] ? m->reply.why
-                                     : pocketfed_status_text(st));
+    if (st != POCKETFED_AGAIN)
+        m->request = NULL;
+    if (st && why && why_len)
+        snprintf(why, why_len, "%s",
+                 m->reply.why[0] ? m->reply.why : pocketfed_status_text(st));
+    if (st == POCKETFED_LIMIT)
         return st;
-    }
     *out = (struct pocketfed_reply){
         .size = sizeof *out,
         .status = m->reply.status,
@@ -71,10 +68,11 @@ static enum pocketfed_status memory_poll(void *ctx, int budget_ms,
         .body_len = m->body.len,
         .header = memory_header,
         .ctx = &m->reply,
-        .bytes_sent = r->body_len,
+        .bytes_sent = st ? m->reply.body_sent : r->body_len,
         .bytes_received = m->body.len,
+        .body_sent = st ? m->reply.body_sent : r->body_len,
     };
-    return POCKETFED_OK;
+    return st;
 }
 
 static void memory_cancel(void *ctx)

@@ -23,6 +23,11 @@ const struct pf_call pf_calls[PF_CALL_COUNT] = {
     ROW(MODEL, CLIENT, "GET", "/v1/models/{digest}", NONE, NONE, 0),
     ROW(UPDATE, CLIENT, "PUT", "/v1/tasks/{task}/rounds/{round}/update",
         DEVICE, UPDATE, PF_MAX_UPDATE),
+    ROW(UPDATE_OFFSET, CLIENT, "HEAD",
+        "/v1/tasks/{task}/rounds/{round}/update", DEVICE, NONE, 0),
+    ROW(UPDATE_APPEND, CLIENT, "PATCH",
+        "/v1/tasks/{task}/rounds/{round}/update",
+        DEVICE, UPDATE, PF_MAX_UPDATE),
     ROW(FAILURE, CLIENT, "POST", "/v1/tasks/{task}/rounds/{round}/failure",
         DEVICE, CONTROL, PF_MAX_CONTROL_BODY),
     ROW(PROOF, CLIENT, "GET", "/v1/tasks/{task}/rounds/{round}/proof",
@@ -126,7 +131,7 @@ static int path_matches(const char *pattern, const char *path,
     return *path == '\0';
 }
 
-enum { GET = 1, POST = 2, PUT = 4, PATCH = 8, DELETE = 16 };
+enum { GET = 1, POST = 2, PUT = 4, PATCH = 8, DELETE = 16, HEAD = 32 };
 
 static unsigned method_bit(const char *method)
 {
@@ -136,6 +141,8 @@ static unsigned method_bit(const char *method)
         return POST;
     if (!strcmp(method, "DELETE"))
         return DELETE;
+    if (!strcmp(method, "HEAD"))
+        return HEAD;
     return !strcmp(method, "PUT") ? PUT : PATCH;
 }
 
@@ -147,8 +154,8 @@ static const char *allow_value(unsigned methods)
         return "GET, HEAD";
     case POST:
         return "POST";
-    case PUT:
-        return "PUT";
+    case HEAD | PUT | PATCH:
+        return "HEAD, PATCH, PUT";
     case GET | POST:
         return "GET, HEAD, POST";
     case GET | PATCH:
@@ -167,7 +174,7 @@ const struct pf_call *pf_call_match(enum pf_listener listener,
                                     struct pf_call_args *args, int *path_known,
                                     const char **allow)
 {
-    const char *asked = strcmp(method, "HEAD") ? method : "GET";
+    int head = !strcmp(method, "HEAD");
     const struct pf_call *found = NULL;
     unsigned methods = 0;
     size_t i;
@@ -180,7 +187,8 @@ const struct pf_call *pf_call_match(enum pf_listener listener,
             !path_matches(call->path, path, &values))
             continue;
         methods |= method_bit(call->method);
-        if (strcmp(call->method, asked))
+        if (strcmp(call->method, method) &&
+            !(head && !strcmp(call->method, "GET")))
             continue;
         found = call;
         if (args)

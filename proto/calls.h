@@ -23,7 +23,7 @@ enum pf_auth {
 enum pf_body {
     PF_BODY_NONE,
     PF_BODY_CONTROL, /* JSON; Content-Digest signed, unless from an admin */
-    PF_BODY_UPDATE,  /* frame, Repr-Digest signed, streamed */
+    PF_BODY_UPDATE,  /* frame or its rest, Repr-Digest signed, streamed */
 };
 
 enum pf_call_id {
@@ -32,6 +32,8 @@ enum pf_call_id {
     PF_CALL_PLAN,
     PF_CALL_MODEL,
     PF_CALL_UPDATE,
+    PF_CALL_UPDATE_OFFSET,
+    PF_CALL_UPDATE_APPEND,
     PF_CALL_FAILURE,
     PF_CALL_PROOF,
     PF_CALL_KEY,
@@ -79,9 +81,10 @@ extern const struct pf_call pf_calls[PF_CALL_COUNT]; /* indexed by id */
 /* The call of (listener, method, path without query), args filled; NULL when
  * there is none. *path_known says whether the path exists, perhaps with another
  * method: then 405, and *allow gets the value of the Allow field. HEAD matches
- * GET calls. args, path_known and allow may be NULL. A path is matched letter
- * by letter: no percent-decoding, no empty segment, rounds without leading
- * zeros, digests as 64 and devices as 32 lower-case digits. */
+ * GET calls where it has no row of its own. args, path_known and allow may be
+ * NULL. A path is matched letter by letter: no percent-decoding, no empty
+ * segment, rounds without leading zeros, digests as 64 and devices as 32
+ * lower-case digits. */
 const struct pf_call *pf_call_match(enum pf_listener listener,
                                     const char *method, const char *path,
                                     struct pf_call_args *args, int *path_known,

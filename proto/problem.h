@@ -55,6 +55,10 @@ enum pf_problem_action {
       "The device has no assignment in this round")                            \
     X(ALREADY_DIFFERENT, "already-different", 409, DROP,                       \
       "The device already gave another update for this round")                 \
+    X(UPLOAD_UNKNOWN, "upload-unknown", 404, RETRY,                            \
+      "Nothing of this upload is kept")                                        \
+    X(UPLOAD_MISMATCH, "upload-mismatch", 409, RETRY,                          \
+      "What is kept of this upload is other than the request says")            \
     X(EXISTS, "exists", 409, STOP, "There is one of that name already")        \
     X(STATE, "state", 409, STOP, "Not possible in the present state")          \
     X(ROUND_CLOSED, "round-closed", 410, DROP, "The round is closed")          \

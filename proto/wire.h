@@ -39,6 +39,7 @@ by the record key over a label and the body, see statement.h */
 #define PF_TYPE_JSON    "application/json"
 #define PF_TYPE_PROBLEM "application/problem+json"
 #define PF_TYPE_UPDATE  "application/vnd.pocketfed.update"
+#define PF_TYPE_PARTIAL "application/partial-upload"
 #define PF_TYPE_MODEL   "application/vnd.safetensors"
 #define PF_TYPE_TEXT    "text/plain; charset=utf-8"
 

@@ -63,6 +63,12 @@ const struct pf_option pf_options[] = {
     {"client", "buffer_kib", NULL, PF_OPTION_U32, AT(buffer_kib), "64", 16,
      1024, NULL, "KIB", "Memory of a connection while it sends or receives: "
      "more takes fewer steps for an upload, less bears more connections.", 0},
+    {"client", "resume_mb", NULL, PF_OPTION_U32, AT(resume_mb), "1000", 0,
+     1000000, NULL, "MB", "Disk for updates that were cut off, kept for their "
+     "devices to go on with; the oldest make way. 0: none are kept.", 0},
+    {"client", "resume_s", NULL, PF_OPTION_U32, AT(resume_s), "900", 1, 86400,
+     NULL, "SECONDS", "How long such an update is kept, while its round is "
+     "open.", 0},
     {"client", "tls", NULL, PF_OPTION_BOOL, AT(tls), "on", 0, 0, NULL,
      "on|off", "Speak TLS. Off only behind a proxy that does: join links then "
      "carry no pin and clients trust their system's roots.", 0},

@@ -25,6 +25,7 @@ struct pf_config {
     /* [client] */
     char listen[PF_CONFIG_TEXT], host[PF_CONFIG_TEXT];
     uint32_t max_connections, buffer_kib;
+    uint32_t resume_mb, resume_s;
     int tls;
     char certificate[PF_CONFIG_TEXT], private_key[PF_CONFIG_TEXT];
     /* [limits], and timeout_s and request_s of [client] */

@@ -11,6 +11,7 @@
 #include "listen.h"
 #include "nonce.h"
 #include "prover.h"
+#include "resume.h"
 #include "rotate.h"
 
 /* Signed requests within the skew window; 16 MB. */
@@ -283,6 +284,9 @@ static enum pocketfed_status open_edge(struct pf_daemon *d,
     if ((st = pf_nonces_create(MAX_NONCES, &e->verifier.nonces)) ||
         (st = pf_limits_open(&d->limits, d->config.limit_names)) ||
         (st = pf_inflight_create(&e->inflight)) ||
+        (st = pf_partials_create((uint64_t)d->config.resume_mb * 1000000,
+                                 d->config.resume_s, &d->metrics,
+                                 &e->partials)) ||
         (st = pf_downlink_create(&e->downlink)) ||
         (st = pf_prover_create(&e->prover)) ||
         (st = pf_readers_create(d->store, &e->readers)))
@@ -365,6 +369,7 @@ void pf_daemon_tick(struct pf_daemon *d)
 {
     int i;
 
+    pf_resume_sweep(&d->edge);
     if (pf_monotonic_s() - d->began_s > 2 * PF_SKEW_S)
         atomic_store(&d->edge.verifier.settled, 1);
     for (i = 0; i < PF_SLOTS; i++)
@@ -405,6 +410,7 @@ void pf_daemon_stop(struct pf_daemon *d)
             unlink(d->config.admin_socket);
         d->fd[i] = -1;
     }
+    pf_partials_free(e->partials);
     if (e->coordinator)
         pf_coordinator_stop(e->coordinator);
     e->coordinator = NULL;

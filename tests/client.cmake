@@ -1,7 +1,7 @@
 # client: the participation, the handle, requests, storage, transports.
 set(PF_CLIENT_ROOMS pf_base pf_crypto pf_kernels pf_nn pf_codec pf_formats
   pf_proto pf_client)
-foreach(module participation persistence finished proving)
+foreach(module participation persistence cuts finished proving)
   pf_test(unit_${module} LABEL unit
     SOURCES unit/test_${module}.c check/world.c check/memberside.c
             check/fakeserver.c check/fakelog.c check/guard.c
@@ -11,7 +11,7 @@ pf_test(unit_request LABEL unit SOURCES unit/test_request.c
   ROOMS ${PF_CLIENT_ROOMS})
 pf_test(unit_storage LABEL unit SOURCES unit/test_storage.c check/tmpdir.c
   ROOMS ${PF_CLIENT_ROOMS})
-foreach(module join join_refused client leave verify)
+foreach(module join join_refused client client_cuts leave verify)
   pf_test(unit_${module} LABEL unit
     SOURCES unit/test_${module}.c check/appside.c check/fakeserver.c check/fakelog.c
             check/guard.c check/tmpdir.c

@@ -47,3 +47,9 @@ pf_e2e(e2e_crowd e2e/crowd.c check/crowd.c)
 add_test(NAME e2e_crowd_full COMMAND e2e_crowd --full)
 set_tests_properties(e2e_crowd_full PROPERTIES LABELS load TIMEOUT 300
   RUN_SERIAL ON)
+
+# Bad links. The full figures take minutes: label long.
+pf_e2e(e2e_networks e2e/networks.c check/faultproxy.c)
+add_test(NAME e2e_networks_long COMMAND e2e_networks long)
+set_tests_properties(e2e_networks_long PROPERTIES LABELS long TIMEOUT 900
+  ENVIRONMENT "CMOCKA_MESSAGE_OUTPUT=STDOUT")

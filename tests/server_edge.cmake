@@ -17,6 +17,10 @@ foreach(module routes routes_objects routes_admin routes_proof routes_device upl
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c check/edge.c
     check/tmpdir.c ROOMS ${PF_EDGE_ROOMS})
 endforeach()
+foreach(module resume partial)
+  pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c check/sender.c
+    check/edge.c check/tmpdir.c ROOMS ${PF_EDGE_ROOMS})
+endforeach()
 # The documented options are the printed ones.
 add_test(NAME printed_config COMMAND sh ${CMAKE_SOURCE_DIR}/tests/check/printed_config.sh
   $<TARGET_FILE:pocketfedd> ${CMAKE_SOURCE_DIR})

@@ -21,6 +21,7 @@
 #include "inflight.h"
 #include "limiter.h"
 #include "metrics.h"
+#include "partial.h"
 #include "pen.h"
 #include "problem.h"
 #include "readers.h"
@@ -52,6 +53,7 @@ struct pf_edge {
     struct pf_downlink *downlink;
     struct pf_inflight *inflight;
     struct pf_limits *limits;
+    struct pf_partials *partials;
 };
 
 /* How loudly the next of a kind of mishap is told: the 1st, 2nd, 4th, 8th ...
@@ -83,15 +85,19 @@ struct pf_reply {
 /* One upload on its way in (ingest.c). */
 struct pf_ingest {
     struct pf_inflight_entry entry; /* among the uploads of its device */
+    struct pf_holder hold;          /* until the body is whole */
     struct pf_segment *segment;
     struct pf_extent extent;
     struct pf_pen pen;
+    uint64_t segment_round; /* whose segment that is */
     struct pf_hash *hash;
-    uint64_t received;
-    int has_place;  /* in the coordinator's queue, for the UPDATE */
-    int has_extent; /* ours to release */
+    uint64_t offset, length; /* where this body begins in a frame of so many */
+    uint64_t received;       /* of the frame */
+    uint64_t came;           /* on this connection, not yet told */
+    atomic_int has_place;    /* in the coordinator's queue, for the UPDATE */
+    int has_extent;          /* ours to release */
+    int reading;             /* let in, not answered yet */
     struct pf_expected expected;
-    uint64_t segment_round;      /* whose segment that is */
     struct pf_admitted admitted; /* once the body is there */
     struct pf_error failed;      /* status != OK: writing went wrong */
 };
@@ -113,6 +119,9 @@ struct pf_exchange {
     uint8_t peer[16];     /* its address, when has_peer (listen.h) */
     int has_peer;
     void (*wake)(struct pf_exchange *ex); /* any thread; last touch of ex */
+    /* Ends the connection; any thread, while the exchange lives. May be NULL.
+     */
+    void (*hang_up)(struct pf_exchange *ex);
     void *adapter;
 
     /* What is known of it so far. */

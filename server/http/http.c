@@ -38,6 +38,7 @@ struct request {
     struct pf_http *http;
     struct MHD_Connection *connection;
     struct pf_link *link;
+    int fd; /* of the connection; -1: unknown */
     enum phase phase;
     int waits;
     atomic_int sync;
@@ -112,6 +113,15 @@ static void wake(struct pf_exchange *ex)
         MHD_resume_connection(rq->connection);
 }
 
+/* Its worker sees the end and closes. */
+static void hang_up(struct pf_exchange *ex)
+{
+    const struct request *rq = ex->adapter;
+
+    if (rq->fd >= 0)
+        shutdown(rq->fd, SHUT_RDWR);
+}
+
 /* The request line is here: the only place that shows it as sent. */
 static void *new_request(void *cls, const char *uri, struct MHD_Connection *c)
 {
@@ -146,6 +156,7 @@ static const char *const alone[] = {
     "If-Range",       PF_HEADER_RECORD_KEY,
     "Authorization",  "Content-Encoding",
     "Origin",         "Sec-Fetch-Site",
+    "Upload-Offset",  "Upload-Complete",
 };
 
 #define N_ALONE (sizeof alone / sizeof alone[0])
@@ -213,15 +224,16 @@ static void fill(struct request *rq, struct MHD_Connection *c,
     ex->query = rq->query;
     ex->header = header;
     ex->wake = wake;
+    ex->hang_up = hang_up;
     ex->adapter = rq;
+    info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    rq->fd = info ? info->connect_fd : -1;
     info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     ex->has_peer = info && pf_peer_name(info->client_addr, ex->peer);
     ex->gate = rq->http->c.gate;
-    if (ex->listener == PF_LISTEN_ADMIN && !ex->gate) {
-        info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-        ex->peer_ok = info && pf_peer_may_administer(info->connect_fd,
-                                                     rq->http->c.socket_path);
-    }
+    if (ex->listener == PF_LISTEN_ADMIN && !ex->gate)
+        ex->peer_ok = rq->fd >= 0 &&
+                      pf_peer_may_administer(rq->fd, rq->http->c.socket_path);
     MHD_get_connection_values_n(c, MHD_HEADER_KIND, see_header, &seen);
 }
 

@@ -5,16 +5,9 @@
 
 #include "admit.h"
 #include "codec.h"
+#include "hold.h"
 #include "statement.h"
 #include "update.h"
-
-/* The update is not ours any more: the coordinator has place and extent. */
-static void drop_place(struct pf_exchange *ex)
-{
-    if (ex->ingest.has_place)
-        pf_coordinator_unreserve(ex->edge->coordinator);
-    ex->ingest.has_place = 0;
-}
 
 static void drop_extent(struct pf_exchange *ex)
 {
@@ -23,13 +16,21 @@ static void drop_extent(struct pf_exchange *ex)
     ex->ingest.has_extent = 0;
 }
 
+static enum pf_next taken_over(struct pf_exchange *ex)
+{
+    pf_reply_refuse(ex, PF_PROBLEM_BUSY,
+                    "a newer request of this device took the upload over");
+    ex->reply.close = 1;
+    return PF_NEXT_REPLY;
+}
+
 void pf_ingest_free(struct pf_exchange *ex)
 {
     struct pf_ingest *in = &ex->ingest;
 
-    if (in->has_place && in->has_extent) /* no answer was given */
-        pf_count(ex->edge->metrics, PF_COUNT_UPLOADS_LOST, 1);
-    drop_place(ex);
+    pf_hold_let_go(ex, 1);
+    pf_hold_lost(ex);
+    pf_hold_drop_place(ex);
     drop_extent(ex);
     pf_inflight_leave(ex->edge->inflight, &in->entry);
     pf_pen_free(&in->pen);
@@ -39,14 +40,19 @@ void pf_ingest_free(struct pf_exchange *ex)
     in->hash = NULL;
 }
 
-/* A refusal of this upload: counted for the round, everything given back. */
+/* A refusal of this upload: counted for the round, everything given back. What
+ * came before is kept when the refusal is for the moment only. */
 static enum pf_next refuse(struct pf_exchange *ex, const struct pf_problem *p)
 {
+    int status = pf_problem_rows[p->id].status;
+
     if (p->id == PF_PROBLEM_ROUND_CLOSED)
         atomic_fetch_add(&ex->task->late, 1);
-    else if (pf_problem_rows[p->id].status != 503)
+    else if (status != 503)
         atomic_fetch_add(&ex->task->refused, 1);
-    drop_place(ex);
+    pf_hold_let_go(ex, status == 503 || status == 429);
+    ex->ingest.reading = 0;
+    pf_hold_drop_place(ex);
     drop_extent(ex);
     return pf_reply_problem(ex, p);
 }
@@ -107,83 +113,122 @@ static void fill_event(const struct pf_exchange *ex, enum pf_event_kind kind,
     ev->device = ex->device;
     ev->round = ex->args.round;
     memcpy(ev->u.update.digest, ex->digest, sizeof ev->u.update.digest);
-    ev->u.update.extent.length = ex->content_length;
+    ev->u.update.extent.length = ex->ingest.length;
     ev->u.update.segment = ex->ingest.segment_round;
+}
+
+/* Room for the whole, unless there is some from before. */
+static int make_room(struct pf_exchange *ex, struct pf_problem *why)
+{
+    struct pf_ingest *in = &ex->ingest;
+    struct pf_error err = {0};
+
+    if (in->has_extent) {
+        pf_count(ex->edge->metrics, PF_COUNT_UPLOADS_RESUMED, 1);
+        return 1;
+    }
+    in->segment_round = ex->answer.u.go.round;
+    in->segment = pf_coordinator_segment(ex->edge->coordinator, ex->task,
+                                         in->segment_round);
+    if (!in->segment) {
+        pf_problem_set(why, PF_PROBLEM_ROUND_CLOSED,
+                       "round %" PRIu64 " closed just now", in->segment_round);
+        return 0;
+    }
+    in->hash = pf_hash_new();
+    if (!in->hash || pf_segment_reserve(in->segment, in->length, &in->extent,
+                                        &err) != POCKETFED_OK) {
+        pf_log(ex->edge->log, PF_LOG_ERROR,
+               "no room for an update task=%s \"%s\"", ex->args.task, err.text);
+        pf_problem_set(why, PF_PROBLEM_BUSY, "no room for the update");
+        why->retry_after_ms = 30000;
+        return 0;
+    }
+    in->has_extent = 1;
+    pf_count(ex->edge->metrics, PF_COUNT_UPLOADS_STARTED, 1);
+    return 1;
 }
 
 /* The engine wants it: room in the segment, then the body. */
 static enum pf_next let_in(struct pf_exchange *ex)
 {
-    struct pf_edge *e = ex->edge;
-    struct pf_ingest *in = &ex->ingest;
     struct pf_problem why = {0};
-    struct pf_error err = {0};
 
-    in->segment_round = ex->answer.u.go.round;
     pf_live_expected(ex->task, ex->args.round, ex->answer.u.go.base,
-                     &in->expected);
-    in->segment =
-        pf_coordinator_segment(e->coordinator, ex->task, in->segment_round);
-    if (!in->segment) {
-        pf_problem_set(&why, PF_PROBLEM_ROUND_CLOSED,
-                       "round %" PRIu64 " closed just now", in->segment_round);
+                     &ex->ingest.expected);
+    if (!make_room(ex, &why))
         return refuse(ex, &why);
-    }
-    in->hash = pf_hash_new();
-    if (!in->hash || pf_segment_reserve(in->segment, ex->content_length,
-                                        &in->extent, &err) != POCKETFED_OK) {
-        pf_log(e->log, PF_LOG_ERROR, "no room for an update task=%s \"%s\"",
-               ex->args.task, err.text);
-        pf_problem_set(&why, PF_PROBLEM_BUSY, "no room for the update");
-        why.retry_after_ms = 30000;
-        return refuse(ex, &why);
-    }
-    in->has_extent = 1;
-    pf_count(e->metrics, PF_COUNT_UPLOADS_STARTED, 1);
+    ex->ingest.reading = 1;
+    pf_partials_end(ex->edge->partials, &ex->ingest.hold);
     return PF_NEXT_READ;
 }
 
 static enum pf_next offered(struct pf_exchange *ex)
 {
+    if (!pf_partials_begin(ex->edge->partials, &ex->ingest.hold))
+        return taken_over(ex);
     switch (ex->answer.kind) {
     case PF_ANSWER_GO:
         return let_in(ex);
     case PF_ANSWER_ACK:
-        drop_place(ex);
+        pf_hold_let_go(ex, 0);
+        pf_hold_drop_place(ex);
         return acknowledge(ex, &ex->answer.u.ack, 1);
     default:
         return refuse(ex, &ex->answer.u.problem);
     }
 }
 
+/* Sizes that no update has. */
+static int check_size(struct pf_exchange *ex, struct pf_problem *why)
+{
+    uint64_t length = ex->ingest.length;
+    size_t most = longest(ex->task);
+
+    if (length > most) {
+        pf_problem_set(why, PF_PROBLEM_TOO_LARGE,
+                       "%" PRIu64
+                       " bytes; an update of this task has at most %zu",
+                       length, most);
+        return 0;
+    }
+    if (length < PF_UPDATE_FIXED) {
+        pf_problem_set(why, PF_PROBLEM_LENGTH,
+                       "%" PRIu64 " bytes; an update's head alone has %d",
+                       length, PF_UPDATE_FIXED);
+        return 0;
+    }
+    return 1;
+}
+
 enum pf_next pf_ingest_begin(struct pf_exchange *ex)
 {
     struct pf_edge *e = ex->edge;
-    size_t most = longest(ex->task);
+    struct pf_ingest *in = &ex->ingest;
+    uint64_t offset = UINT64_MAX;
     struct pf_problem why = {0};
     struct pf_event ev;
 
     if (answered_before(ex))
         return PF_NEXT_REPLY;
-    if (ex->content_length > most) {
-        pf_problem_set(&why, PF_PROBLEM_TOO_LARGE,
-                       "%" PRIu64
-                       " bytes; an update of this task has at most %zu",
-                       ex->content_length, most);
+    in->length = in->offset + ex->content_length;
+    if (!check_size(ex, &why))
         return refuse(ex, &why);
-    }
-    if (ex->content_length < PF_UPDATE_FIXED) {
-        pf_problem_set(&why, PF_PROBLEM_LENGTH,
-                       "%" PRIu64 " bytes; an update's head alone has %d",
-                       ex->content_length, PF_UPDATE_FIXED);
-        return refuse(ex, &why);
+    if (!pf_hold_take(ex, &why, &offset)) {
+        pf_reply_problem(ex, &why);
+        if (offset != UINT64_MAX)
+            pf_reply_header(ex, "Upload-Offset", "%" PRIu64, offset);
+        return PF_NEXT_REPLY;
     }
     if (!pf_limits_upload(ex, &why))
         return refuse(ex, &why);
-    if (pf_coordinator_reserve(e->coordinator) != POCKETFED_OK)
-        return pf_reply_refuse(ex, PF_PROBLEM_BUSY, "too many uploads at once");
-    ex->ingest.has_place = 1;
+    if (pf_coordinator_reserve(e->coordinator) != POCKETFED_OK) {
+        pf_problem_set(&why, PF_PROBLEM_BUSY, "too many uploads at once");
+        return refuse(ex, &why);
+    }
+    in->has_place = 1;
     fill_event(ex, PF_EV_OFFER, &ev);
+    pf_partials_end(e->partials, &in->hold);
     return pf_exchange_submit(ex, &ev, 0, offered);
 }
 
@@ -191,13 +236,17 @@ void pf_ingest_data(struct pf_exchange *ex, const void *p, size_t n)
 {
     struct pf_ingest *in = &ex->ingest;
 
+    if (!pf_partials_begin(ex->edge->partials, &in->hold))
+        return; /* a newer request has the upload */
     in->received += n;
+    in->came += n;
     /* After a failure, or past the announced end, the rest is only drained. */
-    if (in->failed.status != POCKETFED_OK || in->received > ex->content_length)
-        return;
-    pf_hash_add(in->hash, p, n);
-    pf_pen_write(&in->pen, in->segment, in->extent.offset + in->received - n, p,
-                 n, &in->failed);
+    if (in->failed.status == POCKETFED_OK && in->received <= in->length) {
+        pf_hash_add(in->hash, p, n);
+        pf_pen_write(&in->pen, in->segment,
+                     in->extent.offset + in->received - n, p, n, &in->failed);
+    }
+    pf_partials_end(ex->edge->partials, &in->hold);
 }
 
 static enum pf_next move(struct pf_exchange *ex);
@@ -312,8 +361,11 @@ enum pf_next pf_ingest_end(struct pf_exchange *ex)
     struct pf_problem why = {0};
     uint8_t digest[PF_DIGEST_LEN];
 
-    atomic_fetch_add(&ex->task->bytes_up, in->received);
-    pf_count(e->metrics, PF_COUNT_UPLOAD_BYTES, in->received);
+    if (!pf_partials_begin(e->partials, &in->hold))
+        return taken_over(ex);
+    pf_partials_leave(e->partials, &in->hold, NULL, 0); /* ours for good */
+    in->reading = 0;
+    pf_hold_count(ex);
     pf_hash_end(in->hash, digest);
     if (in->failed.status == POCKETFED_OK)
         pf_pen_flush(&in->pen, in->segment, &in->failed);
@@ -324,10 +376,10 @@ enum pf_next pf_ingest_end(struct pf_exchange *ex)
         why.retry_after_ms = 30000;
         return refuse(ex, &why);
     }
-    if (in->received != ex->content_length) {
+    if (in->received != in->length) {
         pf_problem_set(&why, PF_PROBLEM_LENGTH,
                        "%" PRIu64 " bytes came, %" PRIu64 " were announced",
-                       in->received, ex->content_length);
+                       in->received, in->length);
         return refuse(ex, &why);
     }
     if (memcmp(digest, ex->digest, sizeof digest) != 0) {

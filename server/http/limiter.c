@@ -160,7 +160,7 @@ int pf_limits_upload(struct pf_exchange *ex, struct pf_problem *why)
 
     switch (pf_inflight_enter(ex->edge->inflight, &ex->ingest.entry, &most,
                               ex->task->stored.id, ex->args.round,
-                              ex->device.id, ex->content_length)) {
+                              ex->device.id, ex->ingest.length)) {
     case PF_INFLIGHT_IN:
         return 1;
     case PF_INFLIGHT_ALL:

@@ -141,6 +141,10 @@ enum pocketfed_status pf_metrics_write(const struct pf_metrics *m,
               atomic_load(&m->counter[i]));
     whole(out, PREFIX "exchanges_active", "Client requests being answered",
           "gauge", active);
+    whole(out, PREFIX "uploads_kept", "Cut-off update bodies kept now", "gauge",
+          atomic_load(&m->kept));
+    whole(out, PREFIX "uploads_kept_bytes", "Disk reserved for them", "gauge",
+          atomic_load(&m->kept_bytes));
     answers(m, out);
     refusals(m, out);
     limited(limits, out);

@@ -34,6 +34,12 @@
       "Updates acknowledged, repeats included")                                \
     X(UPLOADS_LOST, "uploads_lost_total",                                      \
       "Update bodies whose connection ended early")                            \
+    X(UPLOADS_PARKED, "uploads_parked_total",                                  \
+      "Cut-off update bodies kept for their devices to go on")                 \
+    X(UPLOADS_RESUMED, "uploads_resumed_total",                                \
+      "Update bodies that went on where they were cut off")                    \
+    X(UPLOADS_EXPIRED, "uploads_expired_total",                                \
+      "Kept update bodies dropped: too old, round closed, or no room")         \
     X(UPLOAD_BYTES, "upload_bytes_total", "Bytes of update bodies received")   \
     X(DOWNLOAD_BYTES, "download_bytes_total",                                  \
       "Bytes of plans and models sent to clients")
@@ -49,7 +55,8 @@ struct pf_metrics {
     atomic_uint_fast64_t counter[PF_COUNTER_COUNT];
     atomic_uint_fast64_t answers[PF_LISTEN_OPS + 1][6]; /* by status / 100 */
     atomic_uint_fast64_t refused[PF_PROBLEM_COUNT];
-    int64_t started_ms; /* wall clock */
+    atomic_uint_fast64_t kept, kept_bytes; /* cut-off update bodies, now */
+    int64_t started_ms;                    /* wall clock */
 };
 
 static inline void pf_count(struct pf_metrics *m, enum pf_counter c, uint64_t n)

@@ -8,6 +8,7 @@
 #include "gate.h"
 #include "ingest.h"
 #include "quota.h"
+#include "resume.h"
 #include "text.h"
 
 /* clang-format off */
@@ -17,6 +18,8 @@ const struct pf_handler pf_handlers[PF_CALL_COUNT] = {
     [PF_CALL_PLAN] = {.end = pf_route_plan},
     [PF_CALL_MODEL] = {.end = pf_route_model},
     [PF_CALL_UPDATE] = {pf_ingest_begin, pf_ingest_data, pf_ingest_end},
+    [PF_CALL_UPDATE_OFFSET] = {.end = pf_resume_look},
+    [PF_CALL_UPDATE_APPEND] = {pf_resume_begin, pf_ingest_data, pf_ingest_end},
     [PF_CALL_FAILURE] = {.end = pf_route_failure},
     [PF_CALL_PROOF] = {.end = pf_route_proof},
     [PF_CALL_KEY] = {.end = pf_route_key},

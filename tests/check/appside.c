@@ -85,9 +85,10 @@ static int check_signature(struct pf_app *a, enum pf_call_id call,
     ok = a->any_record_key ||
          (parts.record_key && strcmp(parts.record_key, hex) == 0);
     if (pf_calls[call].body != PF_BODY_NONE) {
+        /* Of an appended body the digest is the whole frame's. */
         pf_sha256(r->body, r->body_len, is);
         ok = ok && field && pf_digest_field_parse(field, want) &&
-             memcmp(is, want, 32) == 0;
+             (call == PF_CALL_UPDATE_APPEND || memcmp(is, want, 32) == 0);
     }
     ok = ok &&
          !pf_httpsig_parse(header(r, "Signature-Input"), header(r, "Signature"),
@@ -143,6 +144,68 @@ static void split_target(struct pf_app *a, const char *target, char *path,
     snprintf(a->fake.query, sizeof a->fake.query, "%s", target + n);
 }
 
+/* What the request's headers say of positions. */
+static void read_asked(const struct pocketfed_request *r,
+                       struct pf_fake_asked *out)
+{
+    const char *offset = header(r, "Upload-Offset");
+    const char *range = header(r, "Range");
+    const char *digest = header(r, "Repr-Digest");
+
+    memset(out, 0, sizeof *out);
+    if (offset)
+        out->offset = strtoull(offset, NULL, 10);
+    if (range)
+        out->offset = strtoull(range + strlen("bytes="), NULL, 10);
+    if (digest)
+        MUST(pf_digest_field_parse(digest, out->digest));
+}
+
+static void add_positions(const struct pf_fake_reply *reply,
+                          struct pf_memory_reply *out)
+{
+    char text[PF_DIGEST_FIELD_LEN];
+
+    if (reply->upload_offset >= 0) {
+        snprintf(text, sizeof text, "%" PRId64, reply->upload_offset);
+        pf_memory_header(out, "upload-offset", text);
+    }
+    if (reply->has_digest) {
+        pf_digest_field(reply->digest, text);
+        pf_memory_header(out, "repr-digest", text);
+    }
+    if (reply->range_first >= 0) {
+        snprintf(text, sizeof text, "bytes %" PRId64 "-1/1",
+                 reply->range_first);
+        pf_memory_header(out, "content-range", text);
+    }
+}
+
+/* 1 when the connection breaks under the request, or under the reply. */
+static int breaks_up(struct pf_app *a, enum pf_call_id call,
+                     const struct pocketfed_request *r,
+                     struct pf_memory_reply *out)
+{
+    if ((call != PF_CALL_UPDATE && call != PF_CALL_UPDATE_APPEND) ||
+        !a->up_limit || r->body_len <= a->up_limit)
+        return 0;
+    pf_fake_cut(&a->fake, call, r->body, a->up_limit);
+    out->body_sent = a->up_limit;
+    a->cuts++;
+    return 1;
+}
+
+static int breaks_down(struct pf_app *a, enum pf_call_id call,
+                       struct pf_memory_reply *out)
+{
+    if (call != PF_CALL_MODEL || !a->down_limit ||
+        out->body->len <= a->down_limit)
+        return 0;
+    out->body->len = a->down_limit;
+    a->cuts++;
+    return 1;
+}
+
 static enum pocketfed_status serve(void *ctx, const struct pocketfed_request *r,
                                    struct pf_memory_reply *out)
 {
@@ -178,6 +241,9 @@ static enum pocketfed_status serve(void *ctx, const struct pocketfed_request *r,
         if (off > PF_SKEW_S * 1000 || off < -PF_SKEW_S * 1000)
             refuse_time(a, &reply);
     }
+    read_asked(r, &a->fake.asked);
+    if (breaks_up(a, call->id, r, out))
+        return POCKETFED_UNREACHABLE;
     if (!reply.status)
         pf_fake_serve(&a->fake, call->id, &args, r->body, r->body_len, &reply);
     if (call->id == PF_CALL_UPDATE && a->fake.drop_ack) {
@@ -186,7 +252,9 @@ static enum pocketfed_status serve(void *ctx, const struct pocketfed_request *r,
         return POCKETFED_UNREACHABLE;
     }
     out->status = reply.status;
-    pf_buf_add(out->body, reply.body.data, reply.body.len);
+    if (r->method[0] != 'H')
+        pf_buf_add(out->body, reply.body.data, reply.body.len);
+    add_positions(&reply, out);
     if (reply.statement[0])
         pf_memory_header(out, "pocketfed-signature", reply.statement);
     if (reply.retry_after_s) {
@@ -194,7 +262,9 @@ static enum pocketfed_status serve(void *ctx, const struct pocketfed_request *r,
         pf_memory_header(out, "retry-after", after);
     }
     pf_fake_reply_free(&reply);
-    return POCKETFED_OK;
+    if (!breaks_down(a, call->id, out))
+        return POCKETFED_OK;
+    return a->hangs ? POCKETFED_AGAIN : POCKETFED_UNREACHABLE;
 }
 
 /* The transport: the memory one, but a body ends where the memory ends, with no
@@ -230,13 +300,11 @@ static enum pocketfed_status wire_poll(void *ctx, int budget_ms,
     enum pocketfed_status st;
 
     st = w->inner.poll(w->inner.ctx, budget_ms, out, why, why_len);
-    if (st)
-        return st;
-    MUST(!w->body);
+    pf_guard_free(w->body, w->body_len);
     w->body_len = out->body_len;
     w->body = pf_guard_copy(out->body, out->body_len);
     out->body = w->body;
-    return POCKETFED_OK;
+    return st;
 }
 
 static void wire_destroy(void *ctx)

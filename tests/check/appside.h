@@ -22,8 +22,11 @@ struct pf_app {
     char why[200];
     /* What is wrong today. */
     int may_not_run, wrong_certificate, unreachable, any_record_key;
+    size_t up_limit, down_limit; /* bytes of an update or model that a
+                                    connection carries before it breaks */
+    int hangs;                   /* or stands still, at down_limit */
     /* What was seen. */
-    int skewed, lost;
+    int skewed, lost, cuts;
 };
 
 void pf_app_start(struct pf_app *a); /* opened, not joined */

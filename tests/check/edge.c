@@ -7,12 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <pthread.h>
 #include <cmocka.h>
 
 #include "clock.h"
 #include "codec.h"
+#include "conn.h"
 #include "joinlink.h"
 #include "statement.h"
 #include "text.h"
@@ -79,120 +78,23 @@ int edge_tear_down(void **state)
     return 0;
 }
 
-/* What the adapter keeps for an exchange. */
-struct carrier {
-    const struct edge_request *rq;
-    char length[24];
-    pthread_mutex_t lock;
-    pthread_cond_t woken;
-    int awake;
-};
-
-static const char *header(const struct pf_exchange *ex, const char *name)
+static void keep(const struct conn *c, struct edge_reply *out)
 {
-    const struct carrier *c = ex->adapter;
-    unsigned i;
+    const struct pf_reply *r = &c->ex.reply;
 
-    if (strcasecmp(name, "Content-Length") == 0)
-        return c->rq->body ? c->length : NULL;
-    for (i = 0; i < c->rq->n_headers; i++)
-        if (strcasecmp(name, c->rq->header[i].name) == 0)
-            return c->rq->header[i].value;
-    return NULL;
-}
-
-static void wake(struct pf_exchange *ex)
-{
-    struct carrier *c = ex->adapter;
-
-    pthread_mutex_lock(&c->lock);
-    c->awake = 1;
-    pthread_cond_signal(&c->woken);
-    pthread_mutex_unlock(&c->lock);
-}
-
-static enum pf_next settle(struct pf_exchange *ex, enum pf_next next)
-{
-    struct carrier *c = ex->adapter;
-
-    while (next == PF_NEXT_WAIT) {
-        pthread_mutex_lock(&c->lock);
-        while (!c->awake)
-            pthread_cond_wait(&c->woken, &c->lock);
-        c->awake = 0;
-        pthread_mutex_unlock(&c->lock);
-        next = pf_exchange_continue(ex);
-    }
-    return next;
-}
-
-static void open_exchange(struct edge *e, const struct edge_request *rq,
-                          struct carrier *c, struct pf_exchange *ex)
-{
-    memset(c, 0, sizeof *c);
-    c->rq = rq;
-    pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->woken, NULL);
-    snprintf(c->length, sizeof c->length, "%zu", rq->len);
-    pf_exchange_init(ex, &e->daemon.edge);
-    ex->listener = rq->listener;
-    ex->method = rq->method;
-    ex->path = rq->path;
-    ex->query = rq->query ? rq->query : "?";
-    ex->header = header;
-    ex->n_content_length = rq->body != NULL;
-    ex->gate = rq->gate;
-    ex->peer_ok = !rq->stranger && !rq->gate;
-    memcpy(ex->peer, rq->peer, sizeof ex->peer);
-    ex->has_peer = rq->peer[10] == 0xff;
-    if (e->peer) {
-        ex->has_peer = 1;
-        memcpy(ex->peer, (uint8_t[16]){[10] = 0xff, 0xff, 10, 0, 0, e->peer},
-               sizeof ex->peer);
-    }
-    ex->wake = wake;
-    ex->adapter = c;
-}
-
-static void feed(struct pf_exchange *ex, const struct edge_request *rq,
-                 size_t len)
-{
-    const uint8_t *p = rq->body;
-    size_t done = 0, n;
-
-    while (done < len) {
-        n = rq->piece && rq->piece < len - done ? rq->piece : len - done;
-        pf_exchange_data(ex, p + done, n);
-        done += n;
-    }
-}
-
-static void close_exchange(struct pf_exchange *ex, struct carrier *c)
-{
-    pf_exchange_free(ex);
-    pthread_mutex_destroy(&c->lock);
-    pthread_cond_destroy(&c->woken);
-}
-
-static void copy_header(const struct pf_reply *r, const char *name, char *out,
-                        size_t cap)
-{
-    unsigned i;
-
-    for (i = 0; i < r->n_headers; i++)
-        if (strcasecmp(name, r->header[i].name) == 0)
-            snprintf(out, cap, "%s", r->header[i].value);
-}
-
-static void keep(const struct pf_reply *r, struct edge_reply *out)
-{
     out->status = r->status;
     out->problem = r->problem;
     snprintf(out->type, sizeof out->type, "%s", r->type ? r->type : "");
-    copy_header(r, PF_HEADER_STATEMENT, out->statement, sizeof out->statement);
-    copy_header(r, "ETag", out->etag, sizeof out->etag);
-    copy_header(r, "Retry-After", out->retry_after, sizeof out->retry_after);
-    copy_header(r, "Allow", out->allow, sizeof out->allow);
+#define COPY(name, member) conn_header(c, name, out->member, sizeof out->member)
+    COPY(PF_HEADER_STATEMENT, statement);
+    COPY("ETag", etag);
+    COPY("Retry-After", retry_after);
+    COPY("Allow", allow);
+    COPY("Upload-Offset", upload_offset);
+    COPY("Upload-Length", upload_length);
+    COPY("Upload-Complete", upload_complete);
+    COPY("Repr-Digest", repr_digest);
+#undef COPY
     pf_buf_init(&out->body, 64u << 20);
     if (r->object)
         pf_buf_add(&out->body, r->object->bytes + r->offset, r->len);
@@ -203,31 +105,27 @@ static void keep(const struct pf_reply *r, struct edge_reply *out)
 void edge_send(struct edge *e, const struct edge_request *rq,
                struct edge_reply *out)
 {
-    struct pf_exchange ex;
-    struct carrier c;
+    struct conn c;
     enum pf_next next;
 
     memset(out, 0, sizeof *out);
-    open_exchange(e, rq, &c, &ex);
-    next = settle(&ex, pf_exchange_begin(&ex));
+    next = conn_begin(&c, e, rq);
     out->at_headers = next == PF_NEXT_REPLY;
     if (next == PF_NEXT_READ) {
-        feed(&ex, rq, rq->len);
-        settle(&ex, pf_exchange_end(&ex));
+        conn_feed(&c, 0, rq->len);
+        conn_end(&c);
     }
-    keep(&ex.reply, out);
-    close_exchange(&ex, &c);
+    keep(&c, out);
+    conn_close(&c);
 }
 
 void edge_cut(struct edge *e, const struct edge_request *rq, size_t bytes)
 {
-    struct pf_exchange ex;
-    struct carrier c;
+    struct conn c;
 
-    open_exchange(e, rq, &c, &ex);
-    if (settle(&ex, pf_exchange_begin(&ex)) == PF_NEXT_READ)
-        feed(&ex, rq, bytes);
-    close_exchange(&ex, &c);
+    if (conn_begin(&c, e, rq) == PF_NEXT_READ)
+        conn_feed(&c, 0, bytes);
+    conn_close(&c);
 }
 
 void edge_forget(struct edge_reply *r)
@@ -251,7 +149,7 @@ void edge_sign(struct edge *e, struct edge_request *rq,
     struct pf_buf input, value;
     uint8_t digest[32], random[12];
     char field[PF_DIGEST_FIELD_LEN];
-    int update = strcmp(rq->method, "PUT") == 0;
+    int update = rq->whole || strcmp(rq->method, "PUT") == 0;
 
     s.method = rq->method;
     s.path = rq->path;
@@ -259,7 +157,10 @@ void edge_sign(struct edge *e, struct edge_request *rq,
     s.record_key = e->daemon.edge.verifier.record_key;
     edge_header(rq, PF_HEADER_RECORD_KEY, s.record_key);
     if (rq->body) {
-        pf_sha256(rq->body, rq->len, digest);
+        if (rq->whole)
+            pf_sha256(rq->whole->data, rq->whole->len, digest);
+        else
+            pf_sha256(rq->body, rq->len, digest);
         pf_digest_field(digest, field);
         edge_header(rq, update ? "Repr-Digest" : "Content-Digest", field);
         if (update)

@@ -32,10 +32,11 @@ struct edge_request {
     const char *query; /* NULL: none */
     const void *body;  /* NULL: no Content-Length is sent */
     size_t len;
-    size_t piece;         /* bytes a read; 0: all at once */
-    int stranger;         /* admin: the peer may not */
-    struct pf_gate *gate; /* admin over TCP; NULL: over the socket */
-    uint8_t peer[16];     /* the address it comes from; zeros: none */
+    size_t piece;               /* bytes a read; 0: all at once */
+    const struct pf_buf *whole; /* of which a PATCH's body is the end */
+    int stranger;               /* admin: the peer may not */
+    struct pf_gate *gate;       /* admin over TCP; NULL: over the socket */
+    uint8_t peer[16];           /* the address it comes from; zeros: none */
     struct {
         const char *name;
         char value[1200];
@@ -47,6 +48,8 @@ struct edge_reply {
     enum pf_problem_id problem;
     int at_headers; /* answered before the body */
     char type[64], statement[120], etag[80], retry_after[16], allow[32];
+    char upload_offset[24], upload_length[24], upload_complete[8];
+    char repr_digest[64];
     struct pf_buf body;
 };
 

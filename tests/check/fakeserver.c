@@ -9,10 +9,10 @@
 #include "statement.h"
 #include "update.h"
 
-#define SPEC                                                                   \
+#define SPEC(units)                                                            \
     "{\"version\":1,\"input\":[1,4,4],\"layers\":["                            \
     "{\"name\":\"flatten\",\"type\":\"flatten\"},"                             \
-    "{\"name\":\"fc1\",\"type\":\"dense\",\"units\":8},"                       \
+    "{\"name\":\"fc1\",\"type\":\"dense\",\"units\":" units "},"               \
     "{\"name\":\"relu1\",\"type\":\"relu\"},"                                  \
     "{\"name\":\"fc2\",\"type\":\"dense\",\"units\":3}],"                      \
     "\"loss\":\"softmax_cross_entropy\"}"
@@ -61,9 +61,27 @@ void pf_fake_publish(struct pf_fake *f)
     free(params);
 }
 
-void pf_fake_start(struct pf_fake *f, const char *task)
+static void make_model(struct pf_fake *f, const char *spec)
 {
     struct pf_error err;
+
+    pf_model_free(f->model);
+    if (pf_model_create(spec, strlen(spec), &f->model, &err)) {
+        fprintf(stderr, "%s\n", err.text);
+        abort();
+    }
+}
+
+void pf_fake_grow(struct pf_fake *f)
+{
+    make_model(f, SPEC("1500"));
+    pf_buf_clear(&f->plan.model);
+    MUST(!pf_buf_adds(&f->plan.model, pf_model_spec(f->model)));
+    pf_fake_publish(f);
+}
+
+void pf_fake_start(struct pf_fake *f, const char *task)
+{
 
     memset(f, 0, sizeof *f);
     MUST(!pf_key_generate(PF_KEY_ED25519, &f->record_key));
@@ -72,10 +90,8 @@ void pf_fake_start(struct pf_fake *f, const char *task)
     pf_buf_init(&f->model_file, 1 << 20);
     pf_buf_init(&f->frame, 1 << 20);
     pf_buf_init(&f->rotation, PF_ROTATION_MAX);
-    if (pf_model_create(SPEC, strlen(SPEC), &f->model, &err)) {
-        fprintf(stderr, "%s\n", err.text);
-        abort();
-    }
+    pf_buf_init(&f->kept, 1 << 20);
+    make_model(f, SPEC("8"));
     pf_plan_init(&f->plan);
     snprintf(f->plan.task, sizeof f->plan.task, "%s", task);
     MUST(!pf_buf_adds(&f->plan.model, pf_model_spec(f->model)));
@@ -107,6 +123,7 @@ void pf_fake_stop(struct pf_fake *f)
     pf_buf_free(&f->plan_bytes);
     pf_buf_free(&f->model_file);
     pf_buf_free(&f->frame);
+    pf_buf_free(&f->kept);
 }
 
 void pf_fake_rotate(struct pf_fake *f)
@@ -259,6 +276,87 @@ static void tell_key(struct pf_fake *f, const uint8_t asked[32],
     memcpy(r->statement, f->rotation_statement, sizeof r->statement);
 }
 
+static void refuse(enum pf_problem_id id, struct pf_fake_reply *r)
+{
+    struct pf_problem p;
+
+    pf_problem_set(&p, id, "no");
+    r->status = pf_problem_rows[id].status;
+    MUST(!pf_problem_encode(&p, &r->body));
+}
+
+static int is_kept(const struct pf_fake *f)
+{
+    return f->kept.len > 0 &&
+           memcmp(f->kept_digest, f->asked.digest, sizeof f->kept_digest) == 0;
+}
+
+void pf_fake_cut(struct pf_fake *f, enum pf_call_id call, const uint8_t *body,
+                 size_t len)
+{
+    f->calls[call]++;
+    if (call == PF_CALL_UPDATE)
+        pf_buf_clear(&f->kept);
+    else if (!is_kept(f) || f->asked.offset != f->kept.len)
+        return;
+    memcpy(f->kept_digest, f->asked.digest, sizeof f->kept_digest);
+    if (!f->keeps_nothing)
+        MUST(!pf_buf_add(&f->kept, body, len));
+}
+
+/* As a HEAD is answered: without a body. */
+static void say_offset(struct pf_fake *f, struct pf_fake_reply *r)
+{
+    r->status = 404;
+    if (f->kept.len == 0)
+        return;
+    r->status = 204;
+    r->upload_offset = (int64_t)f->kept.len;
+    r->has_digest = 1;
+    memcpy(r->digest, f->kept_digest, sizeof r->digest);
+}
+
+static void append_update(struct pf_fake *f, const struct pf_call_args *args,
+                          const uint8_t *body, size_t len,
+                          struct pf_fake_reply *r)
+{
+    struct pf_buf whole;
+
+    if (!is_kept(f)) {
+        refuse(f->kept.len ? PF_PROBLEM_UPLOAD_MISMATCH
+                           : PF_PROBLEM_UPLOAD_UNKNOWN,
+               r);
+        return;
+    }
+    if (f->asked.offset != f->kept.len) {
+        refuse(PF_PROBLEM_UPLOAD_MISMATCH, r);
+        r->upload_offset = (int64_t)f->kept.len;
+        return;
+    }
+    pf_buf_init(&whole, 1 << 20);
+    MUST(!pf_buf_add(&whole, f->kept.data, f->kept.len));
+    MUST(!pf_buf_add(&whole, body, len));
+    pf_buf_clear(&f->kept);
+    take_update(f, args, whole.data, whole.len, r);
+    pf_buf_free(&whole);
+}
+
+static void send_model(struct pf_fake *f, struct pf_fake_reply *r)
+{
+    size_t from = f->whole_models ? 0 : (size_t)f->asked.offset;
+
+    if (from > 0 && from >= f->model_file.len) {
+        refuse(PF_PROBLEM_RANGE, r);
+        return;
+    }
+    r->status = from > 0 ? 206 : 200;
+    if (from > 0)
+        r->range_first = (int64_t)from;
+    MUST(!pf_buf_add(&r->body, f->model_file.data + from,
+                     f->model_file.len - from));
+    answer(f, PF_CALL_MODEL, NULL, r);
+}
+
 void pf_fake_serve(struct pf_fake *f, enum pf_call_id call,
                    const struct pf_call_args *args, const uint8_t *body,
                    size_t len, struct pf_fake_reply *r)
@@ -268,6 +366,8 @@ void pf_fake_serve(struct pf_fake *f, enum pf_call_id call,
     pf_buf_clear(&r->body);
     r->statement[0] = '\0';
     r->retry_after_s = 0;
+    r->upload_offset = r->range_first = -1;
+    r->has_digest = 0;
     f->calls[call]++;
     if (serve_problem(f, call, r))
         return;
@@ -286,12 +386,16 @@ void pf_fake_serve(struct pf_fake *f, enum pf_call_id call,
         answer(f, call, PF_SAY_PLAN, r);
         break;
     case PF_CALL_MODEL:
-        r->status = 200;
-        MUST(!pf_buf_add(&r->body, f->model_file.data, f->model_file.len));
-        answer(f, call, NULL, r);
+        send_model(f, r);
         break;
     case PF_CALL_UPDATE:
         take_update(f, args, body, len, r);
+        break;
+    case PF_CALL_UPDATE_OFFSET:
+        say_offset(f, r);
+        break;
+    case PF_CALL_UPDATE_APPEND:
+        append_update(f, args, body, len, r);
         break;
     case PF_CALL_FAILURE:
         memset(&f->report, 0, sizeof f->report);

@@ -21,6 +21,15 @@ struct pf_fake_reply {
     struct pf_buf body;
     char statement[96]; /* "" : not sent */
     int64_t retry_after_s;
+    int64_t upload_offset, range_first; /* -1: not said */
+    int has_digest;
+    uint8_t digest[32]; /* Repr-Digest */
+};
+
+/* What the headers of a request say beside its body; zeroed: nothing. */
+struct pf_fake_asked {
+    uint64_t offset;    /* Upload-Offset, or where a Range begins */
+    uint8_t digest[32]; /* Repr-Digest */
 };
 
 struct pf_fake {
@@ -41,8 +50,11 @@ struct pf_fake {
     int bare_status; /* instead of a problem document */
     /* Called before an answer is signed; NULL: nothing is bent. */
     void (*bend)(struct pf_fake *, enum pf_call_id, struct pf_buf *body);
-    int wrong_signature_at; /* enum pf_call_id, or -1 */
-    int drop_ack;           /* the update is taken, the answer is lost */
+    int wrong_signature_at;     /* enum pf_call_id, or -1 */
+    int drop_ack;               /* the update is taken, the answer is lost */
+    struct pf_fake_asked asked; /* set it before each call that has any */
+    int whole_models;           /* Range is ignored, as by some caches */
+    int keeps_nothing;          /* of uploads that were cut off */
     /* What the rules of the server are. */
     int keep_contributing; /* after an update: next round, same base */
 
@@ -62,6 +74,8 @@ struct pf_fake {
     int calls[PF_CALL_COUNT];
     int bad_signatures;
     struct pf_buf frame; /* last update */
+    struct pf_buf kept;  /* of one that was cut off */
+    uint8_t kept_digest[32];
     struct pf_failure_report report;
     int64_t now_ms;
 };
@@ -71,12 +85,18 @@ void pf_fake_start(struct pf_fake *f, const char *task);
 void pf_fake_publish(struct pf_fake *f);
 /* A new record key, by the word of the present one. Plans are signed by it. */
 void pf_fake_rotate(struct pf_fake *f);
+/* Another model, of 30003 parameters: its frames are long enough to be resumed
+ * after a cut. */
+void pf_fake_grow(struct pf_fake *f);
 void pf_fake_stop(struct pf_fake *f);
 void pf_fake_reply_free(struct pf_fake_reply *r);
 /* Serves one call. r was zeroed or used before. */
 void pf_fake_serve(struct pf_fake *f, enum pf_call_id call,
                    const struct pf_call_args *args, const uint8_t *body,
                    size_t len, struct pf_fake_reply *r);
+/* An UPDATE or UPDATE_APPEND of which only the first len bytes arrive. */
+void pf_fake_cut(struct pf_fake *f, enum pf_call_id call, const uint8_t *body,
+                 size_t len);
 /* Example i of every test: 16 floats and a class of 3, from i alone. */
 enum pocketfed_status pf_fake_example(void *ctx, size_t i, float *x,
                                       uint32_t *label);

@@ -183,31 +183,88 @@ void pf_side_stop(struct pf_side *s)
         pf_buf_free(&s->files[i].data);
 }
 
+static void failed(struct pf_side *s, const struct pf_want_reply *so_far)
+{
+    s->failures++;
+    s->failed_wait_ms = pf_participation_failed(s->p, so_far);
+}
+
+static int is_upload(enum pf_call_id call)
+{
+    return call == PF_CALL_UPDATE || call == PF_CALL_UPDATE_APPEND;
+}
+
+/* 1 when the connection breaks under the request. */
+static int breaks_up(struct pf_side *s, const struct pf_want_request *want)
+{
+    struct pf_want_reply so_far = {.upload_offset = -1, .range_first = -1};
+
+    if (!is_upload(want->call) || !s->up_limit ||
+        want->body_len <= s->up_limit) {
+        s->carried_up += want->body_len;
+        return 0;
+    }
+    pf_fake_cut(s->fake, want->call, want->body, s->up_limit);
+    s->carried_up += s->up_limit;
+    so_far.body_sent = s->up_limit;
+    failed(s, &so_far);
+    return 1;
+}
+
+/* A body is no string: nothing readable follows it. */
+static enum pocketfed_status hand_over(struct pf_side *s,
+                                       const struct pf_want_request *want,
+                                       struct pf_want_reply *in,
+                                       const uint8_t *body, size_t len)
+{
+    enum pocketfed_status st = POCKETFED_OK;
+    int breaks = s->down_limit && len > s->down_limit;
+    uint8_t *flush;
+
+    len = breaks ? s->down_limit : len;
+    flush = pf_guard_copy(body, len);
+    in->body = flush;
+    in->body_len = len;
+    s->carried_down += len;
+    if (s->fake->drop_ack && is_upload(want->call)) {
+        s->fake->drop_ack = 0;
+        memset(in, 0, sizeof *in);
+        in->body_sent = want->body_len;
+        failed(s, in);
+    } else if (breaks) {
+        failed(s, in);
+    } else {
+        st = pf_participation_reply(s->p, in, &s->err);
+    }
+    pf_guard_free(flush, len);
+    return st;
+}
+
 static enum pocketfed_status exchange(struct pf_side *s,
                                       const struct pf_want_request *want)
 {
     struct pf_fake_reply r;
     struct pf_want_reply in;
-    enum pocketfed_status st = POCKETFED_OK;
-    uint8_t *flush; /* a body is no string: nothing readable follows it */
+    enum pocketfed_status st;
 
+    s->fake->asked.offset = want->offset;
+    memcpy(s->fake->asked.digest, want->digest, sizeof want->digest);
+    if (breaks_up(s, want))
+        return POCKETFED_OK;
     memset(&r, 0, sizeof r);
     memcpy(s->fake->query, want->query, sizeof want->query);
     pf_fake_serve(s->fake, want->call, &want->args, want->body, want->body_len,
                   &r);
-    flush = pf_guard_copy(r.body.data, r.body.len);
     in = (struct pf_want_reply){
         .status = r.status,
-        .body = flush,
-        .body_len = r.body.len,
         .statement = r.statement[0] ? r.statement : NULL,
         .retry_after_ms = r.retry_after_s * 1000,
+        .upload_offset = r.upload_offset,
+        .range_first = r.range_first,
+        .has_digest = r.has_digest,
     };
-    if (s->fake->drop_ack && want->call == PF_CALL_UPDATE)
-        s->fake->drop_ack = 0;
-    else
-        st = pf_participation_reply(s->p, &in, &s->err);
-    pf_guard_free(flush, r.body.len);
+    memcpy(in.digest, r.digest, sizeof in.digest);
+    st = hand_over(s, want, &in, r.body.data, r.body.len);
     pf_fake_reply_free(&r);
     return st;
 }

@@ -28,6 +28,12 @@ struct pf_side {
     struct pf_error err;
     int64_t waited_ms; /* the last wait */
     int waits;
+    /* How many bytes of a body a connection carries before it breaks; 0: any
+     * number. And what all of them carried. */
+    size_t up_limit, down_limit;
+    uint64_t carried_up, carried_down;
+    int failures;
+    int64_t failed_wait_ms; /* after the last failure */
 };
 
 void pf_side_start(struct pf_side *s, struct pf_fake *fake);

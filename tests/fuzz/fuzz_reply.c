@@ -1,6 +1,9 @@
 /* Bytes as replies into the participation. The input is a list of
  *   u16 HTTP status, u8 what (bit 0: signed by the right key, bit 1: a wrong
- *   signature, bit 2: Retry-After), u16 length, that many bytes of body
+ *   signature, bit 2: Retry-After, bit 3: the connection breaks under it, bit
+ * 4: its first two bytes are an offset or the beginning of a range, bit 5: the
+ *   digest of the frame is named, bit 6: given up by the device), u16 length,
+ *   that many bytes of body
  * and the fake server's own answers where a length is 0xffff, so that the
  * machine gets deep. Whatever comes, it stays in a defined state and ends. */
 #include <stdlib.h>
@@ -39,11 +42,28 @@ static const char *label_of(enum pf_call_id call)
     case PF_CALL_PLAN:
         return PF_SAY_PLAN;
     case PF_CALL_UPDATE:
+    case PF_CALL_UPDATE_APPEND:
         return PF_SAY_ACK;
     case PF_CALL_KEY:
         return PF_SAY_ROTATION;
     default:
         return PF_SAY_TIME;
+    }
+}
+
+static void answer(struct pf_side *s, const struct pf_want_reply *r,
+                   uint8_t what)
+{
+    int64_t wait_ms;
+
+    if (what & 64) {
+        pf_participation_cut(s->p, r);
+    } else if (what & 8) {
+        wait_ms = pf_participation_failed(s->p, r);
+        if (wait_ms <= 0 || wait_ms > INT64_C(86400000))
+            abort();
+    } else {
+        pf_participation_reply(s->p, r, &s->err);
     }
 }
 
@@ -61,6 +81,11 @@ static int talk(struct pf_side *s, const struct pf_want_request *want,
         return 0;
     memset(&r, 0, sizeof r);
     memset(&own, 0, sizeof own);
+    r.upload_offset = r.range_first = -1;
+    r.body_sent = want->body_len / 2;
+    memcpy(r.digest, want->digest, sizeof r.digest);
+    s->fake->asked.offset = want->offset;
+    memcpy(s->fake->asked.digest, want->digest, sizeof want->digest);
     r.status = pf_get16(*p) % 600;
     what = (*p)[2];
     len = pf_get16(*p + 3);
@@ -73,6 +98,9 @@ static int talk(struct pf_side *s, const struct pf_want_request *want,
         r.body = own.body.data;
         r.body_len = own.body.len;
         r.statement = own.statement[0] ? own.statement : NULL;
+        r.range_first = own.range_first;
+        if (what & 8)
+            r.body_len /= 2;
     } else {
         r.body_len = len < *left ? len : *left;
         r.body = *p;
@@ -88,7 +116,10 @@ static int talk(struct pf_side *s, const struct pf_want_request *want,
         }
         r.retry_after_ms = what & 4 ? 1000 : 0;
     }
-    pf_participation_reply(s->p, &r, &s->err);
+    if ((what & 16) && r.body_len >= 2)
+        r.upload_offset = r.range_first = pf_get16(r.body);
+    r.has_digest = (what & 32) != 0;
+    answer(s, &r, what);
     pf_fake_reply_free(&own);
     return 1;
 }
@@ -101,6 +132,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int i, more = 1;
 
     pf_side_start(&side, server());
+    side.io.resume_least = 1;
+    pf_side_restart(&side);
     for (i = 0; i < MAX_TALK && more; i++) {
         switch (pf_participation_next(side.p, &want, &wait_ms)) {
         case PF_WANT_REQUEST:

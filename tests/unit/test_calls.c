@@ -111,6 +111,14 @@ static void head_matches_what_get_does(void **state)
     assert_null(match(PF_LISTEN_CLIENT, "HEAD", "/v1/tasks/a/enrol"));
 }
 
+static void head_of_an_update_is_a_call_of_its_own(void **state)
+{
+    (void)state;
+    assert_ptr_equal(
+        match(PF_LISTEN_CLIENT, "HEAD", "/v1/tasks/a/rounds/3/update"),
+        &pf_calls[PF_CALL_UPDATE_OFFSET]);
+}
+
 static void methods_are_case_sensitive(void **state)
 {
     (void)state;
@@ -126,7 +134,8 @@ static void a_wrong_method_learns_which_are_allowed(void **state)
     } rows[] = {
         {PF_LISTEN_CLIENT, "GET", "/v1/tasks/a/enrol", "POST"},
         {PF_LISTEN_CLIENT, "POST", "/v1/models/" DIGEST, "GET, HEAD"},
-        {PF_LISTEN_CLIENT, "POST", "/v1/tasks/a/rounds/3/update", "PUT"},
+        {PF_LISTEN_CLIENT, "POST", "/v1/tasks/a/rounds/3/update",
+         "HEAD, PATCH, PUT"},
         {PF_LISTEN_ADMIN, "DELETE", "/admin/v1/tasks", "GET, HEAD, POST"},
         {PF_LISTEN_ADMIN, "PUT", "/admin/v1/tasks/a", "GET, HEAD, PATCH"},
         {PF_LISTEN_CLIENT, "GET", "/v1/tasks/a/devices/self", "DELETE"},
@@ -265,6 +274,7 @@ int main(void)
         cmocka_unit_test(refuses_to_write_what_is_no_path),
         cmocka_unit_test(the_longest_path_fits_its_constant),
         cmocka_unit_test(head_matches_what_get_does),
+        cmocka_unit_test(head_of_an_update_is_a_call_of_its_own),
         cmocka_unit_test(methods_are_case_sensitive),
         cmocka_unit_test(a_wrong_method_learns_which_are_allowed),
         cmocka_unit_test(a_call_belongs_to_one_listener),

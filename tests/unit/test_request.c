@@ -153,6 +153,76 @@ static void plans_and_models_are_fetched_unsigned(void **state)
     }
 }
 
+static void the_rest_of_an_update_signs_the_digest_of_the_whole(void **state)
+{
+    struct pf_signature sig;
+    uint8_t digest[32];
+    struct world w;
+
+    (void)state;
+    start(&w, PF_KEY_ED25519);
+    w.want.call = PF_CALL_UPDATE_APPEND;
+    w.want.args.round = 12;
+    w.want.offset = 70000;
+    memset(w.want.digest, 9, 32); /* not that of these two bytes */
+    build(&w);
+    assert_string_equal(w.b.r.method, "PATCH");
+    assert_string_equal(w.b.r.target, "/v1/tasks/mnist/rounds/12/update");
+    assert_string_equal(header(&w, "Content-Type"),
+                        "application/partial-upload");
+    assert_string_equal(header(&w, "Upload-Offset"), "70000");
+    assert_string_equal(header(&w, "Upload-Complete"), "?1");
+    assert_true(pf_digest_field_parse(header(&w, "Repr-Digest"), digest));
+    assert_memory_equal(digest, w.want.digest, 32);
+    assert_true(w.b.r.expect_continue);
+    assert_int_equal(w.b.r.piece, PF_REQUEST_PIECE);
+    assert_int_equal(verify(&w, &sig), POCKETFED_OK);
+    stop(&w);
+}
+
+static void the_question_for_the_offset_is_signed_and_has_no_body(void **state)
+{
+    struct pf_signature sig;
+    struct world w;
+
+    (void)state;
+    start(&w, PF_KEY_ED25519);
+    w.want.call = PF_CALL_UPDATE_OFFSET;
+    w.want.args.round = 12;
+    w.want.body = NULL;
+    w.want.body_len = 0;
+    build(&w);
+    assert_string_equal(w.b.r.method, "HEAD");
+    assert_null(w.b.r.body);
+    assert_null(header(&w, "Repr-Digest"));
+    assert_null(header(&w, "Content-Type"));
+    assert_false(w.b.r.expect_continue);
+    assert_int_equal(verify(&w, &sig), POCKETFED_OK);
+    stop(&w);
+}
+
+static void a_download_goes_on_if_it_is_still_these_bytes(void **state)
+{
+    char want[72];
+    struct world w;
+
+    (void)state;
+    start(&w, PF_KEY_ED25519);
+    w.want.call = PF_CALL_MODEL;
+    w.want.body = NULL;
+    w.want.body_len = 0;
+    w.want.offset = 4097;
+    memset(w.want.args.digest, 0xab, 32);
+    build(&w);
+    assert_string_equal(header(&w, "Range"), "bytes=4097-");
+    memset(want, 0, sizeof want);
+    want[0] = want[65] = '"';
+    pf_hex(w.want.args.digest, 32, want + 1);
+    want[65] = '"';
+    assert_string_equal(header(&w, "If-Range"), want);
+    stop(&w);
+}
+
 static void a_changed_part_does_not_verify(void **state)
 {
     struct pf_signature sig;
@@ -287,18 +357,60 @@ static void retry_after_is_read_in_seconds(void **state)
     assert_int_equal(retry_after("Fri, 31 Dec 2027 23:59:59 GMT"), 0);
 }
 
+static void reads(const char *name, const char *value,
+                  struct pf_want_reply *out)
+{
+    const char *pair[] = {name, value};
+    struct pocketfed_reply in = {
+        .size = sizeof in, .status = 204, .header = one_header, .ctx = pair};
+
+    pf_request_reply(&in, out);
+}
+
+static void positions_are_read_when_they_are_numbers(void **state)
+{
+    static const char digest[] =
+        "sha-256=:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=:";
+    struct pf_want_reply r;
+
+    (void)state;
+    reads("upload-offset", "70000", &r);
+    assert_int_equal(r.upload_offset, 70000);
+    assert_int_equal(r.range_first, -1);
+    assert_false(r.has_digest);
+    reads("upload-offset", "-5", &r);
+    assert_int_equal(r.upload_offset, -1);
+    reads("upload-offset", "9223372036854775808", &r);
+    assert_int_equal(r.upload_offset, -1);
+    reads("content-range", "bytes 4097-9999/10000", &r);
+    assert_int_equal(r.range_first, 4097);
+    reads("content-range", "bytes */10000", &r);
+    assert_int_equal(r.range_first, -1);
+    reads("content-range", "4097-9999/10000", &r);
+    assert_int_equal(r.range_first, -1);
+    reads("repr-digest", digest, &r);
+    assert_true(r.has_digest);
+    assert_int_equal(r.digest[31], 1);
+    reads("repr-digest", "sha-256=:AQEB:", &r);
+    assert_false(r.has_digest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_control_call_is_signed_over_its_digest),
         cmocka_unit_test(an_update_signs_repr_digest_and_expects_a_continue),
         cmocka_unit_test(plans_and_models_are_fetched_unsigned),
+        cmocka_unit_test(the_rest_of_an_update_signs_the_digest_of_the_whole),
+        cmocka_unit_test(the_question_for_the_offset_is_signed_and_has_no_body),
+        cmocka_unit_test(a_download_goes_on_if_it_is_still_these_bytes),
         cmocka_unit_test(a_changed_part_does_not_verify),
         cmocka_unit_test(a_query_is_sent_and_signed),
         cmocka_unit_test(each_attempt_has_a_nonce_of_its_own),
         cmocka_unit_test(a_key_in_hardware_signs_by_the_apps_function),
         cmocka_unit_test(a_key_that_does_not_sign_is_an_error),
         cmocka_unit_test(retry_after_is_read_in_seconds),
+        cmocka_unit_test(positions_are_read_when_they_are_numbers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

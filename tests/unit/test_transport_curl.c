@@ -27,10 +27,23 @@ struct world {
     char why[300];
     /* What the server saw. */
     char method[16], url[100], header[100];
-    size_t body_len;
+    size_t body_len, pieces;
     uint8_t body_sum;
     int expected, connections;
 };
+
+/* A body of 5000 bytes that ends with the connection after 1500. */
+static ssize_t break_off(void *cls, uint64_t at, char *out, size_t room)
+{
+    size_t n = at < 1500 ? 1500 - (size_t)at : 0;
+
+    (void)cls;
+    if (n == 0)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    n = n < room ? n : room;
+    memset(out, 'm', n);
+    return (ssize_t)n;
+}
 
 static enum MHD_Result answer(void *cls, struct MHD_Connection *c,
                               const char *url, const char *method,
@@ -49,12 +62,14 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *c,
         *state = w;
         w->body_len = 0;
         w->body_sum = 0;
+        w->pieces = 0;
         return MHD_YES;
     }
     if (*size) {
         for (i = 0; i < *size; i++)
             w->body_sum ^= (uint8_t)data[i];
         w->body_len += *size;
+        w->pieces++;
         *size = 0;
         return MHD_YES;
     }
@@ -64,7 +79,10 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *c,
     snprintf(w->header, sizeof w->header, "%s", seen ? seen : "");
     seen = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Expect");
     w->expected = seen && strcmp(seen, "100-continue") == 0;
-    if (strcmp(url, "/big") == 0)
+    if (strcmp(url, "/broken") == 0)
+        response = MHD_create_response_from_callback(5000, 1024, break_off,
+                                                     NULL, NULL);
+    else if (strcmp(url, "/big") == 0)
         response = MHD_create_response_from_buffer(
             sizeof big, (void *)(uintptr_t)big, MHD_RESPMEM_PERSISTENT);
     else
@@ -318,6 +336,93 @@ static void a_server_that_is_away_is_unreachable(void **state)
     assert_non_null(strstr(w->why, "cannot reach 127.0.0.1:"));
 }
 
+static void a_download_that_breaks_off_hands_over_what_came(void **state)
+{
+    struct world *w = *state;
+    size_t i;
+
+    w->r.target = "/broken";
+    w->r.max_reply = 5000;
+    assert_int_equal(request(w), POCKETFED_UNREACHABLE);
+    assert_int_equal(w->reply.status, 200);
+    assert_int_equal(w->reply.body_len, 1500);
+    for (i = 0; i < 1500; i++)
+        assert_int_equal(w->reply.body[i], 'm');
+    assert_string_equal(w->reply.header(w->reply.ctx, "retry-after"), "12");
+    assert_true(w->reply.bytes_received >= 1500);
+}
+
+static void an_upload_that_breaks_off_says_that_it_moved(void **state)
+{
+    struct world *w = *state;
+    size_t len = 3 << 20;
+    uint8_t *body = calloc(1, len);
+    int max = 1000;
+    enum pocketfed_status st;
+
+    assert_non_null(body);
+    w->r.method = "PUT";
+    w->r.body = body;
+    w->r.body_len = len;
+    assert_int_equal(w->t.begin(w->t.ctx, &w->r), POCKETFED_OK);
+    do
+        st = w->t.poll(w->t.ctx, 1, &w->reply, w->why, sizeof w->why);
+    while (st == POCKETFED_AGAIN && w->reply.body_sent == 0 && max-- > 0);
+    assert_int_equal(st, POCKETFED_AGAIN); /* told while it goes on, too */
+    assert_in_range(w->reply.body_sent, 1, len);
+    assert_true(w->reply.bytes_sent > w->reply.body_sent);
+    MHD_stop_daemon(w->daemon);
+    w->daemon = NULL;
+    while (st == POCKETFED_AGAIN)
+        st = w->t.poll(w->t.ctx, 20, &w->reply, w->why, sizeof w->why);
+    assert_int_equal(st, POCKETFED_UNREACHABLE);
+    assert_in_range(w->reply.body_sent, 1, len);
+    free(body);
+}
+
+static void a_body_goes_in_pieces_when_that_is_asked(void **state)
+{
+    struct world *w = *state;
+    size_t len = 100000, i;
+    uint8_t *body = malloc(len), sum = 0;
+
+    assert_non_null(body);
+    for (i = 0; i < len; i++) {
+        body[i] = (uint8_t)(i * 31);
+        sum ^= body[i];
+    }
+    w->r.method = "PATCH";
+    w->r.body = body;
+    w->r.body_len = len;
+    w->r.expect_continue = 1;
+    w->r.piece = 1000;
+    if (request(w))
+        fail_msg("%s", w->why);
+    assert_string_equal(w->method, "PATCH");
+    assert_int_equal(w->body_len, len);
+    assert_int_equal(w->body_sum, sum);
+    assert_true(w->pieces >= 100); /* one TLS record each */
+    assert_true(w->expected);
+    free(body);
+}
+
+static void a_head_is_over_without_a_body(void **state)
+{
+    struct world *w = *state;
+
+    w->r.method = "HEAD";
+    if (request(w))
+        fail_msg("%s", w->why);
+    assert_string_equal(w->method, "HEAD");
+    assert_int_equal(w->reply.status, 200);
+    assert_int_equal(w->reply.body_len, 0);
+    assert_string_equal(w->reply.header(w->reply.ctx, "retry-after"), "12");
+    w->r.method = "GET"; /* and the next has one again */
+    assert_int_equal(request(w), POCKETFED_OK);
+    assert_int_equal(w->reply.body_len, 5);
+    assert_int_equal(w->connections, 1);
+}
+
 static void poll_keeps_to_its_budget_and_cancel_ends_it(void **state)
 {
     struct world *w = *state;
@@ -360,6 +465,10 @@ int main(void)
         T(a_reply_that_is_too_long_is_cut_off),
         T(redirects_are_not_followed),
         T(a_server_that_is_away_is_unreachable),
+        T(a_download_that_breaks_off_hands_over_what_came),
+        T(an_upload_that_breaks_off_says_that_it_moved),
+        T(a_body_goes_in_pieces_when_that_is_asked),
+        T(a_head_is_over_without_a_body),
         T(poll_keeps_to_its_budget_and_cancel_ends_it),
     };
 

@@ -39,7 +39,8 @@ struct pocketfed_header {
 };
 struct pocketfed_request {
     size_t size;
-    const char *method;
+    const char
+        *method; /* "GET", "POST", "PUT", "PATCH", or "HEAD": no body comes */
     const char *host; /* name or address, without brackets */
     uint16_t port;
     const char *target; /* path and query */
@@ -51,8 +52,16 @@ struct pocketfed_request {
     const uint8_t (*pins)[32]; /* SHA-256 of SPKIs; none: system roots */
     size_t n_pins;
     size_t max_reply; /* bytes of body; longer must fail with LIMIT */
+    /* The connection may end at any moment: hand the body over in pieces of at
+     * most so many bytes (TLS records), since what has come of one that is not
+     * whole is lost. 0: as is best for a connection that lasts. */
+    size_t piece;
 };
-/* header() is called by name in lower case; body bytes are the transport's. */
+/* header() is called by name in lower case; body bytes are the transport's.
+ *
+ * Of a request that failed, or is still on its way, it says what has come until
+ * then: status and headers once they are there (status 0: not yet), and the
+ * beginning of the body. */
 struct pocketfed_reply {
     size_t size;
     int status; /* HTTP */
@@ -61,12 +70,20 @@ struct pocketfed_reply {
     const char *(*header)(void *ctx, const char *name); /* NULL: absent */
     void *ctx;
     uint64_t bytes_sent, bytes_received; /* on the wire, as far as known */
+    uint64_t body_sent; /* bytes of the request's body among them */
 };
 
 /* One request at a time. begin returns OK or an error at once; poll works for
  * at most budget_ms and returns AGAIN, OK with *reply (valid until the next
- * begin or cancel), or an error: UNREACHABLE (retryable), PROOF (certificate
- * or pin: permanent), LIMIT, IO. why gets a sentence (why_len bytes). */
+ * begin, poll or cancel), or an error: UNREACHABLE (retryable), PROOF
+ * (certificate or pin: permanent), LIMIT, IO. why gets a sentence (why_len
+ * bytes).
+ *
+ * With UNREACHABLE, IO and AGAIN, too, *reply should be filled, as far as it
+ * has come: an upload or download that was cut off then goes on instead of
+ * beginning anew. A transport that cannot tell leaves *reply alone (it is
+ * zeroed but for its size). Give up only what stands still: a slow or lossy
+ * link that moves some hundred bytes a second is none. */
 struct pocketfed_transport {
     size_t size;
     void *ctx;
