@@ -36,6 +36,7 @@ void shadow_file_read(struct shadow_file *f, const char *path)
     rewind(file);
     f->size = (size_t)size;
     f->bytes = bytes_new(f->size);
+    f->bytes_room = f->size;
     if (fread(f->bytes, 1, f->size, file) != f->size)
         abort();
     fclose(file);
@@ -144,28 +145,42 @@ static void make_page(const struct shadow_file *f, size_t page, size_t n,
     }
 }
 
-void shadow_file_sync(struct shadow_file *f)
+/* Room for n bytes, zeros behind the size: in place, because the write-ahead
+ * log is large and synced with every batch. */
+static void make_room(struct shadow_file *f, size_t n)
 {
-    size_t largest, size = size_of(f, f->n_writes, &largest);
-    size_t pages = (largest + PAGE - 1) / PAGE, i;
+    size_t room = f->bytes_room ? f->bytes_room : PAGE;
     uint8_t *bytes;
 
-    if (f->n_writes == 0)
+    if (n <= f->bytes_room)
         return;
-    bytes = bytes_new(pages * PAGE);
+    while (room < n)
+        room *= 2;
+    bytes = bytes_new(room);
     if (f->size > 0)
         memcpy(bytes, f->bytes, f->size);
-    for (i = 0; i < f->n_writes; i++) {
-        const struct shadow_write *w = &f->writes[i];
-
-        if (w->exact)
-            memset(bytes + w->offset, 0, pages * PAGE - (size_t)w->offset);
-        else if (w->bytes)
-            memcpy(bytes + w->offset, w->bytes, w->len);
-    }
-    shadow_file_free(f);
+    free(f->bytes);
     f->bytes = bytes;
-    f->size = size;
+    f->bytes_room = room;
+}
+
+void shadow_file_sync(struct shadow_file *f)
+{
+    size_t largest, i;
+
+    size_of(f, f->n_writes, &largest);
+    make_room(f, largest);
+    for (i = 0; i < f->n_writes; i++) {
+        struct shadow_write *w = &f->writes[i];
+
+        if (w->exact && w->offset < f->size)
+            memset(f->bytes + w->offset, 0, f->size - (size_t)w->offset);
+        else if (w->bytes)
+            memcpy(f->bytes + w->offset, w->bytes, w->len);
+        f->size = size_after(f->size, w);
+        free(w->bytes);
+    }
+    f->n_writes = 0;
 }
 
 /* How many of n changes survive: all of them, or any number below. */

@@ -16,8 +16,8 @@ struct shadow_write {
 };
 
 struct shadow_file {
-    uint8_t *bytes; /* synced */
-    size_t size;
+    uint8_t *bytes; /* synced; zeros behind the size */
+    size_t size, bytes_room;
     struct shadow_write *writes; /* since, in order */
     size_t n_writes, room;
 };
