@@ -15,11 +15,17 @@
  * person keeps more. The key is last: while it is there, the server can be
  * told. */
 static const char *const names[] = {
-    PF_SAVED_TRAIN,    PF_SAVED_UPDATE,
-    PF_SAVED_PLAN,     PF_SAVED_RECEIPT,
-    PF_FILE_ROTATIONS, "counters.json",
-    "server.json",     "join.link",
-    "identity.key",    NULL,
+    PF_SAVED_TRAIN,
+    PF_SAVED_UPDATE,
+    PF_SAVED_PLAN,
+    PF_SAVED_MODEL,
+    PF_SAVED_RECEIPT,
+    PF_FILE_ROTATIONS,
+    "counters.json",
+    "server.json",
+    "join.link",
+    "identity.key",
+    NULL,
 };
 
 static enum pocketfed_status wipe(const struct pf_storage *s, const char *name,

@@ -102,8 +102,8 @@ const struct pf_option pf_options[] = {
      "at once; 32 bytes each, three times.", 0},
     LIMIT(uploads, "4096", 1, 1000000, "N",
      "Updates that may be on their way in at once."),
-    LIMIT(device_uploads, "2", 1, 64, "N", "The same of one device in a round; "
-     "a phone may notice before the daemon that its connection died."),
+    LIMIT(device_uploads, "2", 1, 64, "N", "The same of one device in a round: "
+     "one whose body is on its way, and those that wait for their answer."),
     LIMIT(round_mb, "4096", 1, 1000000, "MB", "Megabytes (10^6 bytes) that may "
      "be on their way into one round at once."),
     LIMIT(tasks, "256", 1, 100000, "N", "Tasks, ended ones included."),

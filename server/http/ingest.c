@@ -179,6 +179,28 @@ static enum pf_next offered(struct pf_exchange *ex)
     }
 }
 
+static enum pf_next nothing_kept(struct pf_exchange *ex)
+{
+    switch (ex->answer.kind) {
+    case PF_ANSWER_GO:
+        return pf_reply_refuse(ex, PF_PROBLEM_UPLOAD_UNKNOWN,
+                               "send the update whole");
+    case PF_ANSWER_ACK:
+        return acknowledge(ex, &ex->answer.u.ack, 1);
+    default:
+        return refuse(ex, &ex->answer.u.problem);
+    }
+}
+
+/* A PATCH to what is not here: what the engine has against it says more. */
+static enum pf_next ask_engine(struct pf_exchange *ex)
+{
+    struct pf_event ev;
+
+    fill_event(ex, PF_EV_OFFER, &ev);
+    return pf_exchange_submit(ex, &ev, 0, nothing_kept);
+}
+
 /* Sizes that no update has. */
 static int check_size(struct pf_exchange *ex, struct pf_problem *why)
 {
@@ -215,6 +237,8 @@ enum pf_next pf_ingest_begin(struct pf_exchange *ex)
     if (!check_size(ex, &why))
         return refuse(ex, &why);
     if (!pf_hold_take(ex, &why, &offset)) {
+        if (why.id == PF_PROBLEM_UPLOAD_UNKNOWN)
+            return ask_engine(ex);
         pf_reply_problem(ex, &why);
         if (offset != UINT64_MAX)
             pf_reply_header(ex, "Upload-Offset", "%" PRIu64, offset);

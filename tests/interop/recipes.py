@@ -169,6 +169,28 @@ def put_update(world):
                  auth=Signed(x, "Repr-Digest"))
 
 
+@recipe("lookAtUpdate")
+def look_at_update(world):
+    x, work, frame = world.working()
+    x.cut_off(work, frame, 150)
+    return parts({"task": x.task, "round": work["round"]}, auth=Signed(x))
+
+
+def append(x, work, frame, offset, body=None):
+    """The PATCH with what is missing of a frame, or another body."""
+    return parts({"task": x.task, "round": work["round"]},
+                 headers={"Upload-Offset": str(offset),
+                          "Upload-Complete": "?1"},
+                 body=frame[offset:] if body is None else body,
+                 auth=Signed(x, "Repr-Digest", whole=frame))
+
+
+@recipe("appendUpdate", 201)
+def append_update(world):
+    x, work, frame = world.working()
+    return append(x, work, frame, x.cut_off(work, frame, 150))
+
+
 @recipe("reportFailure")
 def report_failure(world):
     x, work, _ = world.working()

@@ -10,7 +10,7 @@ from requests.auth import AuthBase
 import device
 from contract import OPERATIONS
 from device import Signed, update_frame
-from recipes import MODEL, OPEN, digest_for, parts, recipe
+from recipes import MODEL, OPEN, append, digest_for, parts, recipe
 
 NOWHERE = "0123456789abcdef" * 4
 BYTES = bytes(range(192))
@@ -255,6 +255,59 @@ unfit(lambda work, model: update_frame(work, model, examples=10**9))
 unfit(changed(152, bytes(32)))               # of another layout
 unfit(changed(192, struct.pack("<B", 9)))    # a kind of section
 unfit(changed(193, struct.pack("<B", 99)))   # a codec
+
+
+@recipe("appendUpdate", 200)
+def when_it_counts_already(world):
+    x, work, frame = world.working()
+    x.upload(work, frame)
+    return append(x, work, frame, 150)
+
+
+@recipe("appendUpdate", 404)
+def of_nothing_that_is_kept(world):
+    x, work, frame = world.working()
+    return append(x, work, frame, 150)
+
+
+@recipe("appendUpdate", 409)
+def from_elsewhere(world):
+    x, work, frame = world.working()
+    return append(x, work, frame, x.cut_off(work, frame, 150) - 1)
+
+
+@recipe("appendUpdate", 409)
+def of_another_update(world):
+    x, work, frame = world.working()
+    offset = x.cut_off(work, frame, 150)
+    other = update_frame(work, x.model(work["base"]), step=0.002)
+    return append(x, work, other, offset)
+
+
+@recipe("appendUpdate", 400)
+def the_rest_of_another(world):
+    x, work, frame = world.working()
+    offset = x.cut_off(work, frame, 150)
+    return append(x, work, frame, offset, bytes(len(frame) - offset))
+
+
+@recipe("appendUpdate", 403)
+def to_nobodys_work(world):
+    x, work, frame = world.working()
+    return append(world.join(), work, frame, 150)
+
+
+@recipe("appendUpdate", 410)
+def too_late_to_go_on(world):
+    x, round, _ = world.proven()
+    return append(world.join("fast"), {"round": round}, bytes(288), 150)
+
+
+@recipe("appendUpdate", 422)
+def the_rest_of_what_is_unfit(world):
+    x, work, _ = world.working()
+    frame = update_frame(work, x.model(work["base"]), step=float("inf"))
+    return append(x, work, frame, x.cut_off(work, frame, 150))
 
 
 @recipe("getProof", 404)

@@ -213,6 +213,8 @@ static void a_closed_round_keeps_nothing_and_refuses_early(void **state)
     pf_daemon_tick(&e->daemon);
     assert_int_equal(atomic_load(&e->daemon.metrics.kept), 0);
     assert_int_equal(sender_look(&cut[1]), -1);
+    sender_patches(&cut[1], 10000, 410, PF_PROBLEM_ROUND_CLOSED, &r);
+    edge_forget(&r); /* not: nothing is kept */
     for (i = 0; i < 2; i++) {
         sender_done(&others[i]);
         sender_done(&cut[i]);
