@@ -90,22 +90,18 @@ static void remember(const struct options *o, unsigned cohort, double *early,
 
 void mode_memory(const struct options *o)
 {
-    double early, late, small, large;
+    double early, late, small;
 
     remember(o, COHORT / 10, &small, NULL);
-    remember(o, COHORT * 2, &large, NULL);
-    printf("{\"uploads\":%u,\"cohort\":%u,\"resident\":%.0f}\n"
-           "{\"uploads\":%u,\"cohort\":%u,\"resident\":%.0f}\n",
-           EARLY, COHORT / 10, small, EARLY, COHORT * 2, large);
-    fflush(stdout);
-    gate(large < small * MOST_GROWTH,
-         "a cohort twenty times as large takes %.3f of the memory",
-         large / small);
     remember(o, COHORT, &early, &late);
     printf("{\"uploads\":%u,\"cohort\":%u,\"resident\":%.0f}\n"
+           "{\"uploads\":%u,\"cohort\":%u,\"resident\":%.0f}\n"
            "{\"uploads\":%u,\"cohort\":%u,\"resident\":%.0f,"
            "\"growth\":%.3f}\n",
-           EARLY, COHORT, early, LATE, COHORT, late, late / early);
+           EARLY, COHORT / 10, small, EARLY, COHORT, early, LATE, COHORT, late,
+           late / early);
+    gate(early < small * MOST_GROWTH,
+         "a cohort ten times as large takes %.3f of the memory", early / small);
     gate(late < early * MOST_GROWTH, "memory grew to %.3f, at most %.2f",
          late / early, MOST_GROWTH);
 }
