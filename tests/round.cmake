@@ -18,6 +18,8 @@ foreach(story async async_ends)
   pf_test(unit_${story} LABEL unit SOURCES unit/test_${story}.c ${ENGINE}
     ${CMAKE_SOURCE_DIR}/tests/check/buffers.c ROOMS ${ROUND_ROOMS})
 endforeach()
+pf_test(unit_fedbuff LABEL unit SOURCES unit/test_fedbuff.c ${ENGINE} ${FRAME}
+  ROOMS ${ROUND_ROOMS})
 pf_test(unit_pace LABEL unit SOURCES unit/test_pace.c ROOMS ${ROUND_ROOMS})
 pf_test(unit_caps LABEL unit SOURCES unit/test_caps.c ${ENGINE}
   ROOMS ${ROUND_ROOMS})

@@ -13,7 +13,7 @@ pf_fuzz(fuzz_config CORPUS config SOURCES fuzz/fuzz_config.c
   ROOMS ${PF_EDGE_ROOMS})
 pf_fuzz(fuzz_head CORPUS head SOURCES fuzz/fuzz_head.c ROOMS ${PF_EDGE_ROOMS})
 foreach(module routes routes_objects routes_admin routes_proof routes_device uploads limiter
-    gate http tls)
+    gate http tls come_again)
   pf_test(unit_${module} LABEL unit SOURCES unit/test_${module}.c check/edge.c
     check/tmpdir.c ROOMS ${PF_EDGE_ROOMS})
 endforeach()

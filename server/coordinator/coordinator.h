@@ -18,6 +18,7 @@
 #include "crypto.h"
 #include "log.h"
 #include "objects.h"
+#include "pace.h"
 #include "round.h"
 #include "segment.h"
 #include "admit.h"
@@ -38,11 +39,11 @@ struct pf_live_task {
     struct pf_live_task *next;
     /* coordinator thread only */
     struct pf_round *round;
-    uint8_t model_digest[32]; /* published last, or the initial one */
-    uint8_t state[32];        /* the strategy's that goes with it */
+    uint8_t model_digest[32];     /* published last, or the initial one */
+    uint8_t state[32];            /* the strategy's that goes with it */
     uint64_t published_round;     /* the newest; 0: none */
-    uint64_t devices;             /* enrolled */
     int seen_device, seen_update; /* told once each */
+    atomic_uint_fast64_t devices; /* enrolled; any thread reads */
     /* of the open round; any thread adds */
     atomic_uint_fast64_t late, refused, bytes_up, bytes_down;
     /* Enrolled, and about to be (http/quota.h): one more than that; 0 before
@@ -171,5 +172,10 @@ struct pf_coordinator_stats {
 };
 void pf_coordinator_stats(struct pf_coordinator *c,
                           struct pf_coordinator_stats *out);
+/* What is known here of who may come and what is borne, for waits (pace.h):
+ * population, per_s and load, of one task or, with NULL, of all together.
+ * Thread-safe. */
+void pf_coordinator_pace(struct pf_coordinator *c, struct pf_live_task *t,
+                         struct pf_pace *out);
 
 #endif

@@ -19,6 +19,7 @@ load_task(void *ctx, const struct pf_store_task *stored, struct pf_error *err)
     struct pf_live_task *t = NULL;
     struct pf_error inner = {0};
     enum pocketfed_status st;
+    uint64_t n = 0;
 
     st = pf_live_task_load(c->config.objects, stored, &t, &inner);
     if (st != POCKETFED_OK) {
@@ -32,7 +33,9 @@ load_task(void *ctx, const struct pf_store_task *stored, struct pf_error *err)
     else
         c->tasks = t;
     c->last_task = t;
-    return pf_store_n_devices(c->config.store, t->stored.id, &t->devices, err);
+    st = pf_store_n_devices(c->config.store, t->stored.id, &n, err);
+    atomic_store(&t->devices, n);
+    return st;
 }
 
 static enum pocketfed_status load_record(void *ctx, int64_t task,

@@ -109,6 +109,19 @@ void pf_live_expected(const struct pf_live_task *t, uint64_t round,
     out->n_params = pf_model_n_params(t->model);
 }
 
+void pf_coordinator_pace(struct pf_coordinator *c, struct pf_live_task *t,
+                         struct pf_pace *out)
+{
+    struct pf_live_task *one = t ? t : pf_coordinator_next_task(c, NULL);
+
+    out->population = out->per_s = 0;
+    for (; one; one = t ? NULL : pf_coordinator_next_task(c, one)) {
+        out->population += atomic_load(&one->devices);
+        out->per_s += one->task.round.checkins_per_s;
+    }
+    out->load = pf_queue_fill(c->inbox);
+}
+
 void pf_coordinator_stats(struct pf_coordinator *c,
                           struct pf_coordinator_stats *out)
 {

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crypto.h"
+#include "pace.h"
 #include "statement.h"
 #include "text.h"
 
@@ -81,6 +83,26 @@ static enum pocketfed_status state(struct pf_exchange *ex, const char *label)
     return POCKETFED_OK;
 }
 
+/* When one who is refused may come again: `least` or up to twice that for a
+ * few, spread like the waits of check-ins when all are refused (503). Drawn
+ * here, because Retry-After is one number. */
+static int64_t come_again(struct pf_exchange *ex, int status, int64_t least)
+{
+    struct pf_pace pace = {0};
+    int64_t min_ms, max_ms;
+    uint32_t draw[2] = {0, 0};
+
+    pf_coordinator_pace(ex->edge->coordinator, ex->task, &pace);
+    if (status != 503)
+        pace.population = 0; /* this one alone */
+    pace.least_ms = least;
+    pace.most_ms = 2 * least;
+    (void)pf_random(draw, sizeof draw); /* at worst they come together */
+    pace.draw = draw[0] * 0x1p-32;
+    pf_pace(&pace, &min_ms, &max_ms);
+    return min_ms + (int64_t)((double)(max_ms - min_ms) * draw[1] * 0x1p-32);
+}
+
 enum pf_next pf_reply_problem(struct pf_exchange *ex,
                               const struct pf_problem *p)
 {
@@ -93,6 +115,8 @@ enum pf_next pf_reply_problem(struct pf_exchange *ex,
     status = pf_problem_rows[said.id].status;
     if ((status == 503 || status == 429) && said.retry_after_ms <= 0)
         said.retry_after_ms = 2000;
+    if (said.retry_after_ms > 0)
+        said.retry_after_ms = come_again(ex, status, said.retry_after_ms);
 
     pf_reply_clear(ex);
     ex->reply.status = status;

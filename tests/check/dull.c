@@ -66,9 +66,9 @@ static number newest(int fate) /* round; 0: none */
 
 static number models(int rollbacks_too)
 {
-    number r, n = 0;
+    number n = 0;
 
-    for (r = 1; r <= last; r++)
+    for (number r = 1; r <= last; r++)
         n += life[r].fate == PUBLISHED && life[r].rollback <= rollbacks_too;
     return n;
 }
@@ -82,17 +82,11 @@ static int lapsed(const struct work *w)
            passed(w->at_ms, t->lease_s > 0 ? t->lease_s : most);
 }
 
-static double factor(const struct work *w)
-{
-    return 1 / sqrt(1.0 + w->stale);
-}
-
 static number assigned(int also_lapsed) /* sync: to the newest round, still */
 {
-    const struct work *w;
     number n = 0;
 
-    for (w = work; w < end; w++)
+    for (struct work *w = work; w < end; w++)
         n += w->round == last && w->state != GIVEN_BACK &&
              (also_lapsed || !lapsed(w));
     return n;
@@ -101,12 +95,13 @@ static number assigned(int also_lapsed) /* sync: to the newest round, still */
 enum { N, WEIGHT, BY };
 static double sum(number r, int what) /* of what counts in round r */
 {
-    const struct work *w;
     double n = 0;
 
-    for (w = work; w < end; w++)
+    for (struct work *w = work; w < end; w++)
         if (w->state == COUNTED && w->counted == r)
-            n += what == N ? 1 : w->weight * (what == BY ? factor(w) : 1);
+            n += what == N        ? 1
+                 : what == WEIGHT ? w->weight
+                                  : w->weight / sqrt(1.0 + w->stale);
     return what == BY && !(async && task->round.discounted) ? 0 : n;
 }
 
@@ -114,9 +109,9 @@ static double sum(number r, int what) /* of what counts in round r */
  * the newest two; async, the last it was given (r 0: in whichever). */
 static struct work *work_of(number r)
 {
-    struct work *w, *found = NULL;
+    struct work *found = NULL;
 
-    for (w = work; w < end; w++)
+    for (struct work *w = work; w < end; w++)
         if (w->device == ev->device.ordinal && !w->forgotten &&
             (w->round == r || (async && r == 0)) && (async || r + 1 >= last))
             found = w;
@@ -127,9 +122,9 @@ static struct work *work_of(number r)
 
 static void measure(int most)
 {
-    number new = newest(PUBLISHED), r;
+    number new = newest(PUBLISHED);
 
-    for (r = 1; r <= last; r++)
+    for (number r = 1; r <= last; r++)
         most -= life[r].measuring;
     if (!task->evaluate.data[0] || life[new].measuring || most <= 0)
         return;
@@ -159,14 +154,12 @@ static void abandon(number r, const char *reason)
 
 static int give_up(const char *reason)
 {
-    number r, n = 0;
+    number any = newest(OPEN) + newest(CLOSED);
 
-    for (r = 1; r <= last; r++)
-        if (life[r].fate == OPEN || life[r].fate == CLOSED) {
+    for (number r = 1; r <= last; r++)
+        if (life[r].fate == OPEN || life[r].fate == CLOSED)
             abandon(r, reason);
-            n++;
-        }
-    return n != 0;
+    return any != 0;
 }
 
 static void finish(const char *why, const char *reason)
@@ -245,27 +238,26 @@ static int go_on(struct life *l)
     return 1;
 }
 
-/* As far as counts and time allow. */
+/* As far as counts and time allow; RESUME comes before time goes on. */
 static void settle(void)
 {
-    int closing, go = 1;
+    int go = ev->kind != PF_EV_RESUME;
 
     while (go && state != PF_TASK_FINISHED) {
+        number closing = newest(CLOSED);
+
         if (async)
             stop();
-        closing = newest(CLOSED) != 0;
-        go = 0;
-        if (state == PF_TASK_FINISHED || (closing && !async))
-            return;
         if (newest(OPEN)) {
             go = !closing && go_on(&life[last]);
-        } else if (state == PF_TASK_RUNNING ? now_ms >= wait_ms
-                                            : async && last) {
-            stop();
-            if (state != PF_TASK_FINISHED)
-                begin();
-            go = 1;
+            continue;
         }
+        go = (async || !closing) &&
+             (state == PF_TASK_RUNNING ? now_ms >= wait_ms : async && last);
+        if (go)
+            stop();
+        if (go && state != PF_TASK_FINISHED)
+            begin();
     }
 }
 
@@ -276,13 +268,13 @@ static void settle(void)
 static int make_place(void)
 {
     number training = 0, known = 0, key, least = 0;
-    struct work *w, *out = NULL;
+    struct work *out = NULL;
 
-    for (w = work; w < end; w++)
+    for (struct work *w = work; w < end; w++)
         training += !w->forgotten && !w->ended && !lapsed(w);
     if (training >= task->round.select.max)
         return 0;
-    for (w = work; w < end; w++) {
+    for (struct work *w = work; w < end; w++) {
         if (!w->ended && lapsed(w))
             w->ended = ++ends;
         w->forgotten |= w->device == ev->device.ordinal;
@@ -294,22 +286,22 @@ static int make_place(void)
             least = key;
         }
     }
-    if (known < 2 * task->round.select.max)
-        return 1;
-    if (out)
+    if (out && known >= 2 * task->round.select.max)
         out->forgotten = 1;
-    return out != NULL;
+    return out || known < 2 * task->round.select.max;
 }
 
 static int has_place(void)
 {
     const struct pf_task_round *t = &task->round;
-    number n = 0, most = life[last].collecting ? t->collect.min : t->select.max;
-    const struct work *w;
+    number n = 0;
 
-    for (w = work; w < end; w++)
+    for (struct work *w = work; w < end; w++)
         n += w->round == last;
-    return async ? make_place() : n < 2 * t->select.max && assigned(0) < most;
+    return async ? make_place()
+                 : n < 2 * t->select.max &&
+                       assigned(0) < (life[last].collecting ? t->collect.min
+                                                            : t->select.max);
 }
 
 static int too_stale(struct work *w)
@@ -321,9 +313,9 @@ static int too_stale(struct work *w)
 static enum pf_wait_reason why_not(const struct work *w)
 {
     const struct pf_task_device *t = &task->device;
-    number i, fits = !t->n_classes, gave = ev->u.checkin.last_round;
+    number fits = !t->n_classes, gave = ev->u.checkin.last_round;
 
-    for (i = 0; i < t->n_classes; i++)
+    for (size_t i = 0; i < t->n_classes; i++)
         fits |= !strcmp(t->classes[i], ev->u.checkin.device_class);
     if (newest(OPEN) && w && w->counted == last)
         return PF_WAIT_CONTRIBUTED;
@@ -408,7 +400,7 @@ static void take(struct work *w)
     RECORD("accepted %llu from %llu for %llu base %d digest %d stale %u\n",
            last, w->device, w->round, w->base, w->digest, w->stale);
     EFFECT("fold %llu of %llu digest %d weight %.0f x %.9g\n", last, w->device,
-           w->digest, w->weight, factor(w));
+           w->digest, w->weight, 1 / sqrt(1.0 + w->stale));
     acknowledge(w, "");
 }
 
@@ -435,17 +427,17 @@ static void on_work(void) /* OFFER, UPDATE, FAILURE */
 
 static void finished(void)
 {
-    if (ev->round && newest(CLOSED) == ev->round) {
-        if (ev->kind == PF_EV_FINISH_FAILED) {
-            abandon(ev->round, "no model made: no_memory");
-            return;
-        }
-        publish(ev->round, ev->u.finished.model[0], 0);
+    int made = ev->kind == PF_EV_FINISHED, model = ev->u.finished.model[0];
+    number r = ev->round;
+
+    if (r && newest(CLOSED) == r && made) {
+        publish(r, model, 0);
         stop();
-        EFFECT("drop %llu\n", (number)ev->round);
-    } else if (ev->kind == PF_EV_FINISHED && ev->round > newest(PUBLISHED)) {
-        EFFECT("discard %llu model %d\n", (number)ev->round,
-               ev->u.finished.model[0]);
+        EFFECT("drop %llu\n", r);
+    } else if (r && newest(CLOSED) == r) {
+        abandon(r, "no model made: no_memory");
+    } else if (made && r > newest(PUBLISHED)) {
+        EFFECT("discard %llu model %d\n", r, model);
     }
 }
 
@@ -465,14 +457,12 @@ static void evaluated(void)
 
 static int roll_back(number source)
 {
-    struct work *w;
-
     if (source == 0 || source >= newest(PUBLISHED))
         return 0;
     give_up("rolled back");
     begin();
     publish(last, ev->u.rollback.model[0], source);
-    for (w = work; w < end && async; w++)
+    for (struct work *w = work; w < end && async; w++)
         w->forgotten = 1;
     EFFECT("drop %llu\n", last);
     return 1;
@@ -499,10 +489,8 @@ static void command(void)
 
 static void resume(void)
 {
-    number r;
-
     make_model();
-    for (r = 1; r <= last; r++)
+    for (number r = 1; r <= last; r++)
         if (life[r].measuring)
             EFFECT("evaluate %llu model %d\n", r, life[r].model);
 }
@@ -522,11 +510,9 @@ void dull_step(const struct pf_event *event, struct dull_words *out)
     now_ms = ev->now_ms;
     out->len = effects.len = 0;
     out->text[0] = effects.text[0] = '\0';
-    if (ev->kind != PF_EV_RESUME)
-        settle();
+    settle();
     if (handle[ev->kind])
         handle[ev->kind]();
-    if (ev->kind != PF_EV_RESUME)
-        settle();
+    settle();
     dull_say(out, "%s", effects.text);
 }
