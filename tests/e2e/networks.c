@@ -91,7 +91,7 @@ static void join(struct far *f, const char *task, unsigned k)
                 at + strlen(direct));
     snprintf(name, sizeof name, "%s-%u", task, k);
     snprintf(f->v.dir, sizeof f->v.dir, "%s", pf_in_dir(&d, name));
-    snprintf(f->v.log, sizeof f->v.log, "%.120s.log", f->v.dir);
+    snprintf(f->v.log, sizeof f->v.log, "%.120s.log", pf_in_dir(&d, name));
     pf_run(&r, pf_buf_str(&text),
            (const char *const[]){PF_POCKETFED, "join", "-", "--dir", f->v.dir,
                                  NULL});
