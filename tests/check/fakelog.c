@@ -1,5 +1,6 @@
 #include "fakelog.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,7 +137,8 @@ static void prove_log(const struct fakelog *l, size_t i, uint64_t since,
         if (pf_merkle_tree_add(tree, hash[0]))
             abort();
     }
-    memcpy(head.task, l->round[i].record.task, sizeof head.task);
+    snprintf(head.task, sizeof head.task, "%s",
+             l->head_task ? l->head_task : l->round[i].record.task);
     pf_merkle_tree_root(tree, l->n, head.root);
     out->head.len =
         say(l->key, PF_SAY_LOG, pf_log_head_fields, &head, out->head.data,

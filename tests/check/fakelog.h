@@ -21,7 +21,8 @@ struct fakelog {
         struct pf_leaf leaf[FAKELOG_LEAVES];
         size_t n_leaves;
     } round[FAKELOG_ROUNDS];
-    int64_t time_ms; /* what its records and heads say */
+    int64_t time_ms;       /* what its records and heads say */
+    const char *head_task; /* of another task than the records'; NULL: theirs */
 };
 
 void fakelog_init(struct fakelog *l, const struct pf_key *key);

@@ -224,6 +224,47 @@ static void an_abandoned_round_is_proved_as_one(void **state)
     l.n = 6;
 }
 
+/* All of it signed and in the log, but the record says that it is of round 9.
+ */
+static void a_record_of_another_round_is_none(void **state)
+{
+    struct pf_ack ack = ack_of(2, 5), next = ack_of(2, 6);
+    struct fakelog_round *r = &l.round[4];
+    struct pf_proof log; /* as it is with that record */
+    uint8_t sibling[32];
+
+    (void)state;
+    assert_true(fakelog_prove(&l, &ack, 0, &proof));
+    r->record.round = 9;
+    fakelog_resign(&l, 4);
+    assert_true(fakelog_prove(&l, &next, 0, &log));
+    proof.record.len = r->len;
+    memcpy(proof.record.data, r->body, r->len);
+    memcpy(proof.record_signature, r->signature, PF_SIGNATURE_LEN);
+    memcpy(&proof.head, &log.head, sizeof proof.head);
+    memcpy(proof.head_signature, log.head_signature, PF_SIGNATURE_LEN);
+    /* Records 4 and 5 are siblings: their paths differ in the first hash. */
+    memcpy(proof.log_path, log.log_path, sizeof proof.log_path);
+    pf_merkle_leaf(l.round[5].body, l.round[5].len, sibling);
+    pf_path_write((const uint8_t(*)[32]) & sibling, 1, proof.log_path);
+    r->record.round = 5;
+    fakelog_resign(&l, 4);
+    assert_int_equal(check(&ack), POCKETFED_PROOF);
+    assert_non_null(strstr(err.text, "another round or task"));
+}
+
+static void the_head_of_another_task_s_log_is_none(void **state)
+{
+    struct pf_ack ack = ack_of(2, 5);
+
+    (void)state;
+    l.head_task = "other";
+    assert_true(fakelog_prove(&l, &ack, 0, &proof));
+    l.head_task = NULL;
+    assert_int_equal(check(&ack), POCKETFED_PROOF);
+    assert_non_null(strstr(err.text, "two tasks"));
+}
+
 static void two_records_for_one_round_are_equivocation(void **state)
 {
     struct pf_ack ack = ack_of(2, 3);
@@ -389,6 +430,8 @@ int main(void)
         TEST(another_key_s_record_or_head_is_refused),
         TEST(a_key_that_was_replaced_still_proves_what_it_signed),
         TEST(an_abandoned_round_is_proved_as_one),
+        TEST(a_record_of_another_round_is_none),
+        TEST(the_head_of_another_task_s_log_is_none),
         TEST(two_records_for_one_round_are_equivocation),
         TEST(a_history_that_was_rewritten_is_noticed),
         TEST(a_log_that_became_shorter_is_noticed),

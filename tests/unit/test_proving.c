@@ -102,6 +102,17 @@ static void asks_for_no_proof_while_the_round_goes_on(void **state)
     assert_true(w->fake.calls[PF_CALL_PROOF] > 0);
 }
 
+/* Where rounds are asynchronous, a device may be assigned work in the very
+ * round in which its last update counts. */
+static void asks_for_no_proof_of_the_round_it_works_in(void **state)
+{
+    struct world *w = *state;
+
+    contribute(w);
+    contribute(w);
+    assert_int_equal(w->fake.calls[PF_CALL_PROOF], 0);
+}
+
 static void a_proof_that_is_not_there_yet_blocks_nothing(void **state)
 {
     struct world *w = *state;
@@ -469,6 +480,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(proves_its_last_update_at_the_next_check_in),
         TEST(asks_for_no_proof_while_the_round_goes_on),
+        TEST(asks_for_no_proof_of_the_round_it_works_in),
         TEST(a_proof_that_is_not_there_yet_blocks_nothing),
         TEST(a_server_in_trouble_about_proofs_blocks_nothing),
         TEST(a_proof_that_cannot_be_read_is_asked_for_again),
