@@ -358,9 +358,11 @@ enum pocketfed_status pf_daemon_start(struct pf_daemon *d,
 
     if ((st = open_dir(d, err)) || (st = bind_all(d, err)) ||
         (st = open_core(d, err)) || (st = open_edge(d, err)) ||
-        (st = open_http(d, err)) ||
-        (st = pf_statedir_announce(&d->dir, d->client_address, d->ops_address,
-                                   d->config.admin_socket, d->admin_url, err)))
+        /* Before anybody is answered: who was can read where it listens. */
+        (st =
+             pf_statedir_announce(&d->dir, d->client_address, d->ops_address,
+                                  d->config.admin_socket, d->admin_url, err)) ||
+        (st = open_http(d, err)))
         pf_daemon_stop(d);
     return st;
 }
