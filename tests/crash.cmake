@@ -76,5 +76,6 @@ set_property(TEST crash_kills crash_power APPEND PROPERTY LABELS threads)
 # tests/run --long; other numbers and seeds: crash_kills KILLS SEED.
 add_test(NAME crash_long COMMAND crash_kills 5000 1)
 add_test(NAME crash_power_long COMMAND crash_power 1000 1)
-set_tests_properties(crash_long crash_power_long PROPERTIES LABELS long
-  TIMEOUT 7200)
+add_test(NAME crash_golden_long COMMAND crash_golden every)
+set_tests_properties(crash_long crash_power_long crash_golden_long PROPERTIES
+  LABELS long TIMEOUT 7200)
