@@ -21,7 +21,7 @@ static struct work {
     int state, forgotten, base, digest;
     unsigned stale;
     double weight;
-} work[MANY], *end; /* each assignment */
+} work[MANY], *end = work; /* each assignment */
 static number last, ends, measured;
 static int state, started, async, in_a_row /* rounds abandoned */;
 static int64_t now_ms, wait_ms /* of BACKOFF; 0: none */;
@@ -31,8 +31,8 @@ static struct dull_words *records, effects;
 
 void dull_begin(const struct pf_task *t)
 {
-    memset(life, 0, sizeof life);
-    memset(work, 0, sizeof work);
+    memset(life, 0, (size_t)(last + 1) * sizeof life[0]);
+    memset(work, 0, (size_t)(end - work) * sizeof work[0]);
     end = work;
     last = ends = measured = 0;
     started = in_a_row = 0;
