@@ -102,9 +102,9 @@ struct pf_round {
     /* sync: [0] the newest round, [1] the one before: late devices get the
      * answer they got before. */
     struct pf_roster roster[2];
-    /* When to look for lapsed leases again, and how many were found: derived
-     * from roster[0] and the time, no part of the state. */
-    int64_t lapse_ms;
+    /* Entries whose lease was seen to end, and how many of them are silent:
+     * derived from roster[0] and the time, no part of the state. */
+    uint32_t looked_at;
     uint32_t lapsed;
 
     /* async: [0] the open buffer, [1] the one whose model is being made, or

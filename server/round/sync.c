@@ -32,9 +32,14 @@ static void apply_opened(struct pf_round *r, const struct pf_record *rec)
     r->roster[1] = r->roster[0];
     r->roster[0] = newest;
     pf_roster_open(&r->roster[0], rec->round, rec->u.opened.base);
-    r->lapse_ms = 0;
-    r->lapsed = 0;
+    r->looked_at = r->lapsed = 0;
     pf_set_phase(r, PF_PHASE_SELECTING, rec->at_ms);
+}
+
+/* The device answered: it is none of the silent ones. */
+static void answered(struct pf_round *r, const struct pf_entry *e)
+{
+    r->lapsed -= e < r->roster[0].entry + r->looked_at;
 }
 
 static void apply_accepted(struct pf_round *r, const struct pf_record *rec)
@@ -46,7 +51,7 @@ static void apply_accepted(struct pf_round *r, const struct pf_record *rec)
     e->state = PF_ENTRY_ACCEPTED;
     e->accepted = rec->u.accepted;
     r->roster[0].n_accepted++;
-    r->lapse_ms = 0;
+    answered(r, e);
     pf_totals_add(&r->totals[0], &rec->u.accepted.admitted);
 }
 
@@ -58,7 +63,7 @@ static void apply_failed(struct pf_round *r, const struct pf_record *rec)
         return;
     e->state = PF_ENTRY_FAILED;
     r->roster[0].n_failed++;
-    r->lapse_ms = 0;
+    answered(r, e);
 }
 
 static void apply_abandoned(struct pf_round *r, const struct pf_record *rec)
@@ -83,7 +88,6 @@ static void apply(struct pf_round *r, const struct pf_record *rec)
         break;
     case PF_REC_ASSIGNED:
         pf_roster_add(&r->roster[0], &rec->device, rec->at_ms);
-        r->lapse_ms = 0;
         break;
     case PF_REC_COLLECTING:
         pf_set_phase(r, PF_PHASE_COLLECTING, rec->at_ms);
@@ -138,24 +142,18 @@ static struct row row_of(const struct pf_round *r)
 }
 
 /* Assigned devices whose lease is over: their places may be given again. They
- * stand in the order of assignment, and all leases last equally long. */
+ * stand in the order of assignment, and all leases last equally long, so each
+ * is looked at once. */
 static uint32_t lapsed(struct pf_round *r, int64_t now_ms)
 {
     const struct pf_roster *roster = &r->roster[0];
     int64_t lasts = pf_lease_ms(r->task);
-    uint32_t i;
 
-    if (r->task->round.lease_s <= 0 || now_ms < r->lapse_ms)
-        return r->lapsed;
-    r->lapsed = 0;
-    r->lapse_ms = INT64_MAX;
-    for (i = 0; i < roster->n; i++) {
-        if (roster->entry[i].at_ms + lasts > now_ms) {
-            r->lapse_ms = roster->entry[i].at_ms + lasts;
-            break;
-        }
-        r->lapsed += roster->entry[i].state == PF_ENTRY_ASSIGNED;
-    }
+    if (r->task->round.lease_s <= 0)
+        return 0;
+    while (r->looked_at < roster->n &&
+           roster->entry[r->looked_at].at_ms + lasts <= now_ms)
+        r->lapsed += roster->entry[r->looked_at++].state == PF_ENTRY_ASSIGNED;
     return r->lapsed;
 }
 

@@ -147,8 +147,10 @@ static void any_run_keeps_the_promises_and_replays_to_the_same_engine(void **st)
         published[e.task.round.policy] += engine_status(&e).published;
         engine_free(&e);
     }
-    assert_true(published[PF_POLICY_SYNC] > run / 4); /* they went somewhere */
-    assert_true(published[PF_POLICY_ASYNC] > run / 4);
+    if (run >= 100) { /* they went somewhere */
+        assert_true(published[PF_POLICY_SYNC] > run / 4);
+        assert_true(published[PF_POLICY_ASYNC] > run / 4);
+    }
 }
 
 int main(int argc, char **argv)
@@ -157,9 +159,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(
             any_run_keeps_the_promises_and_replays_to_the_same_engine),
     };
-    const char *s = argc > 2 ? argv[2] : getenv("POCKETFED_SEED");
+    const char *s = getenv("POCKETFED_SEED");
 
-    n_events = argc > 1 ? strtoull(argv[1], NULL, 10) : n_events;
-    seed = s ? strtoull(s, NULL, 10) : seed;
+    if (argc > 1)
+        n_events = strtoull(argv[1], NULL, 10);
+    if (s || argc > 2)
+        seed = strtoull(s ? s : argv[2], NULL, 10);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
