@@ -183,6 +183,8 @@ static const char *path_of(int fd)
 
 /* ---- opening and closing ----------------------------------------------- */
 
+static pthread_mutex_t naming = PTHREAD_MUTEX_INITIALIZER; /* of files[] */
+
 static int open_real(int dir, const char *path, int flags, unsigned mode)
 {
     return (int)syscall(SYS_openat, dir, path, flags, mode);
@@ -207,7 +209,10 @@ static int open_file(int dir, const char *path, int flags, unsigned mode)
     crash_log_lock();
     fd = open_real(dir, path, flags, mode);
     if (fd >= 0 && fd < FILES) {
+        /* One thread may have closed the number that another one gets. */
+        pthread_mutex_lock(&naming);
         snprintf(files[fd].path, CRASH_PATH, "%s", path);
+        pthread_mutex_unlock(&naming);
         atomic_store(&files[fd].open, 1);
         crash_log_add(CRASH_OP_OPEN, fd, how, path, NULL, 0);
     }
