@@ -56,7 +56,8 @@ void pf_state_digest(const uint8_t model[32], const uint8_t strategy[32],
                      uint32_t shift, uint8_t out[32]);
 
 /* The sums blob begins with "pf/sums1\n", zeros up to 16 bytes, then these, 8
- * bytes each, the divisor as f64; n sums follow, an int64 each. Its SHA-256 is what a record names. */
+ * bytes each, the divisor as f64; n sums follow, an int64 each. Its SHA-256 is
+ * what a record names. */
 #define PF_SUMS_HEAD 56
 struct pf_sums_head {
     uint64_t n, updates, weight;
