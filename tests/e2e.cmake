@@ -50,6 +50,7 @@ set_tests_properties(e2e_crowd_full PROPERTIES LABELS load TIMEOUT 300
 
 # Bad links. The full figures take minutes: label long.
 pf_e2e(e2e_networks e2e/networks.c check/faultproxy.c)
+set_tests_properties(e2e_networks PROPERTIES TIMEOUT 900)
 add_test(NAME e2e_networks_long COMMAND e2e_networks long)
 set_tests_properties(e2e_networks_long PROPERTIES LABELS long TIMEOUT 900
   ENVIRONMENT "CMOCKA_MESSAGE_OUTPUT=STDOUT")
