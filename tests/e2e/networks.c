@@ -30,7 +30,7 @@
 /* Between two drops of a link, in ms: time enough to connect and ask, also on a
  * busy machine; in it a third of an update crosses the link. */
 #define PERIOD    (is_long || PF_SLOW > 1 ? 2000u : 1000u)
-#define IN_PERIOD 500000
+#define IN_PERIOD 500000u
 
 /* 784 x 541 + 541 = 424,685 parameters. */
 #define TASK                                                                   \
