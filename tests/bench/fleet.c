@@ -35,6 +35,7 @@ static void clean(void)
 static void lift_limits(void)
 {
     setenv("POCKETFED_CLIENT_TIMEOUT_S", "3600", 0);
+    setenv("POCKETFED_LIMITS_HEAD_S", "3600", 0);
     setenv("POCKETFED_LIMITS_MIN_RATE", "0", 0);
     setenv("POCKETFED_LIMITS_DEVICE_RATE", "0", 0);
     setenv("POCKETFED_LIMITS_ADDRESS_RATE", "0", 0);
