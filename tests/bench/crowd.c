@@ -167,7 +167,7 @@ void mode_suspended(const struct options *o)
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    setenv("POCKETFED_CLIENT_MAX_CONNECTIONS", "5200", 1);
+    setenv("POCKETFED_CLIENT_MAX_CONNECTIONS", "8000", 1);
     fleet_daemon(&d, o->dir);
     l = load_open(d.port, WAITING);
     fleet_join(&f, &d, l, "suspended", "logreg", WAITING, WAITING);

@@ -12,16 +12,46 @@
 #include "proc.h"
 #include "rng.h"
 #include "say.h"
+#include "tmpdir.h"
 #include "update.h"
 
 /* ---- daemon and task --------------------------------------------------- */
 
+#define MAX_DIRS 32
+
+static char dirs[MAX_DIRS][64];
+static unsigned n_dirs;
+
+/* However the program ends. */
+static void clean(void)
+{
+    pf_kill_all();
+    while (n_dirs > 0)
+        pf_tmpdir_remove(dirs[--n_dirs]);
+}
+
+/* One address asks for thousands, and a connection is idle while others have
+ * their turn. */
+static void lift_limits(void)
+{
+    setenv("POCKETFED_CLIENT_TIMEOUT_S", "3600", 0);
+    setenv("POCKETFED_LIMITS_HEAD_S", "3600", 0);
+    setenv("POCKETFED_LIMITS_MIN_RATE", "0", 0);
+    setenv("POCKETFED_LIMITS_DEVICE_RATE", "0", 0);
+    setenv("POCKETFED_LIMITS_ADDRESS_RATE", "0", 0);
+}
+
 void fleet_daemon(struct pf_testdaemon *d, const char *dir)
 {
+    lift_limits();
     memset(d, 0, sizeof *d);
     snprintf(d->dir, sizeof d->dir, "%.40s/pf-bench-XXXXXX", dir);
     if (!mkdtemp(d->dir))
         die("cannot make %s", d->dir);
+    if (n_dirs == 0)
+        atexit(clean);
+    if (n_dirs < MAX_DIRS)
+        snprintf(dirs[n_dirs++], sizeof dirs[0], "%s", d->dir);
     snprintf(d->state, sizeof d->state, "%s/state", d->dir);
     snprintf(d->socket, sizeof d->socket, "%s/admin.sock", d->dir);
     snprintf(d->log, sizeof d->log, "%s/daemon.log", d->dir);

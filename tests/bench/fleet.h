@@ -36,8 +36,8 @@ struct fleet_slot {
     unsigned device;
 };
 
-/* A daemon in a fresh directory below `dir`. Its options are the environment's
- * POCKETFED_*. */
+/* A daemon in a fresh directory below `dir`, without limits on how often one
+ * address or device asks. Its options are the environment's POCKETFED_*. */
 void fleet_daemon(struct pf_testdaemon *d, const char *dir);
 /* A task named `task` over a zoo model or a spec (it begins with "{") whose
  * rounds take `cohort` devices and as many updates, and n devices that join

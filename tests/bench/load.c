@@ -79,7 +79,7 @@ static int ready(struct connection *c, int rc)
     why = SSL_get_error(c->ssl, rc);
     if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
         return 0;
-    die("a connection was lost in state %d after %zu bytes (status %d): %s",
+    die("a connection was lost: state %d after %zu bytes (status %d): %s",
         (int)c->state, c->sent, c->status,
         ERR_reason_error_string(ERR_peek_error()));
     return 0;
