@@ -1,6 +1,6 @@
 /* app KEY DIR < LINK - an app that embeds the client library: it joins by the
- * link, takes part once, and asks how the task is. KEY is ed25519 (the library
- * makes the device's key, in DIR) or p256 (the app keeps it, as in hardware).
+ * link, takes part twice, and leaves. KEY is ed25519 (the library makes the
+ * device's key, in DIR) or p256 (the app keeps it, as in hardware).
  *
  * For signatures.py, which looks at the requests on their way. The examples are
  * made up: what is learnt does not matter. */
@@ -12,11 +12,9 @@
 #include <pocketfed/client.h>
 
 #include "crypto.h"
-#include "joinlink.h"
-#include "request.h"
-#include "transport.h"
 
 #define EXAMPLES 12
+#define UPDATES  2 /* the proof of the first is asked for before the second */
 
 static _Noreturn void fail(const char *what, const char *why)
 {
@@ -57,50 +55,30 @@ static void nap(int64_t ms)
     nanosleep(&t, NULL);
 }
 
+static void step(struct pocketfed_client *client, struct pocketfed_progress *p,
+                 enum pocketfed_status wanted)
+{
+    enum pocketfed_status st = pocketfed_client_step(client, 0, p);
+
+    if (st && st != wanted)
+        fail("step", pocketfed_client_error(client));
+    nap(p->wait_ms < 100 ? p->wait_ms : 100);
+}
+
 static void take_part(struct pocketfed_client *client, const char *link)
 {
     struct pocketfed_progress p = {.size = sizeof p};
-    enum pocketfed_status st;
 
     if (pocketfed_client_join(client, link))
         fail("join", pocketfed_client_error(client));
-    while (!(st = pocketfed_client_step(client, 0, &p)))
-        nap(p.wait_ms < 100 ? p.wait_ms : 100);
-    if (st != POCKETFED_FINISHED || p.participations != 1)
-        fail("step", pocketfed_client_error(client));
-}
-
-/* The one signed request without a body, as the library makes and sends it. */
-static void ask_status(const struct pf_join_link *l, const struct pf_key *key)
-{
-    struct pf_peer peer = {
-        l->host, l->port, (const uint8_t(*)[32])l->pins, l->n_pins, {0}};
-    struct pf_identity me = {.alg = pf_key_algorithm(key), .key = key};
-    struct pf_want_request want = {.call = PF_CALL_TASK_STATUS,
-                                   .max_reply = PF_MAX_CONTROL_BODY};
-    struct pocketfed_transport t;
-    struct pocketfed_reply reply = {.size = sizeof reply};
-    struct pf_built_request b;
-    uint8_t raw[PF_PUBLIC_MAX];
-    struct pf_error err = {0};
-    enum pocketfed_status st;
-    char why[200] = "";
-
-    memcpy(peer.record_key, l->id, sizeof peer.record_key);
-    memcpy(want.args.task, l->task, sizeof want.args.task);
-    pf_device_id(raw, pf_key_public(key, raw), me.device);
-    pf_built_request_init(&b);
-    if (pf_request_build(&b, &want, &me, &peer, (int64_t)time(NULL), &err) ||
-        pf_transport_curl(&t, &err))
-        fail("request", err.text);
-    st = t.begin(t.ctx, &b.r);
-    while (!st && (st = t.poll(t.ctx, 100, &reply, why, sizeof why)) ==
-                      POCKETFED_AGAIN)
-        st = POCKETFED_OK;
-    if (st || reply.status != 200)
-        fail("status", st ? why : "refused");
-    t.destroy(t.ctx);
-    pf_built_request_free(&b);
+    while (p.state != POCKETFED_STATE_FINISHED)
+        step(client, &p, POCKETFED_FINISHED);
+    if (p.participations != UPDATES)
+        fail("take part", "the task ended early");
+    if (pocketfed_client_leave(client))
+        fail("leave", pocketfed_client_error(client));
+    while (p.event != POCKETFED_EVENT_LEFT)
+        step(client, &p, POCKETFED_OK);
 }
 
 int main(int argc, char **argv)
@@ -110,15 +88,12 @@ int main(int argc, char **argv)
     struct pocketfed_client *client = NULL;
     struct pf_key *key = NULL;
     uint8_t raw[PF_PUBLIC_MAX];
-    char line[PF_JOIN_LINK_MAX], path[512], why[200];
-    struct pf_join_link link;
-    struct pf_error err = {0};
+    char link[1024], why[200];
 
-    if (argc != 3 || !fgets(line, sizeof line, stdin) ||
-        pf_join_link_parse(line, &link, &err))
-        fail("use", argc == 3 ? err.text : "app ed25519|p256 DIR < LINK");
+    if (argc != 3 || !fgets(link, sizeof link, stdin))
+        fail("use", "app ed25519|p256 DIR < LINK");
     options.storage = argv[2];
-    options.max_participations = 1;
+    options.max_participations = UPDATES;
     env.examples = count;
     env.example = example;
     if (!strcmp(argv[1], "p256")) {
@@ -131,11 +106,7 @@ int main(int argc, char **argv)
     }
     if (pocketfed_client_open(&options, &env, &client, why, sizeof why))
         fail("open", why);
-    take_part(client, line);
-    snprintf(path, sizeof path, "%s/identity.key", argv[2]);
-    if (!key && pf_key_load(path, &key, &err))
-        fail("key", err.text);
-    ask_status(&link, key);
+    take_part(client, link);
     pocketfed_client_close(client);
     pf_key_free(key);
     return 0;

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -105,6 +106,14 @@ def unix_connect(path):
     s.settimeout(60)
     s.connect(path)
     return s
+
+
+def end_of_sending(connection):
+    """Returns when the other side has seen the end, too. What it has not read
+    is not lost, as it may be when a connection is closed at once."""
+    connection.shutdown(socket.SHUT_WR)
+    while connection.recv(4096):
+        pass
 
 
 class Daemon:
@@ -221,6 +230,28 @@ class Daemon:
         """A new device with a join link of its own."""
         link = self.link(task, **token)
         return device.Device(session or self.session(), CLIENT, link, alg)
+
+    def cut_off(self, x, work, frame, length):
+        """The device x sends so many bytes of its frame, which the daemon has
+        asked for, and no more. Where the daemon says that it stands then."""
+        path = x.path("/rounds/%s/update" % work["round"])
+        request = x.session.prepare_request(requests.Request(
+            "PUT", CLIENT + path, data=frame,
+            auth=device.Signed(x, "Repr-Digest")))
+        lines = ["PUT %s HTTP/1.1" % path, "Host: pocketfed",
+                 "Expect: 100-continue"]
+        lines += ["%s: %s" % field for field in request.headers.items()]
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with socket.create_connection(self.client, 60) as plain, \
+                context.wrap_socket(plain) as server:
+            server.sendall("\r\n".join(lines + ["", ""]).encode())
+            assert b" 100 " in server.recv(4096)
+            server.sendall(frame[:length])
+            end_of_sending(server)
+        reply = x.ask("HEAD", path)
+        assert reply.status_code == 204, reply.status_code
+        return int(reply.headers["Upload-Offset"])
 
     def join(self, task, session=None, alg="ed25519", **token):
         """The same, enrolled."""

@@ -110,29 +110,6 @@ class Signed(AuthBase):
         return request
 
 
-class Cut(Exception):
-    pass
-
-
-class Broken:
-    """A body that is announced whole and breaks off after `data`."""
-
-    def __init__(self, data, length):
-        self.data, self.length = data, length
-
-    def __len__(self):
-        return self.length
-
-    def __iter__(self):
-        raise Cut
-
-    def read(self, size=-1):
-        data, self.data = self.data, None
-        if not data:
-            raise Cut
-        return data
-
-
 class Device:
     """One key, one membership. `session` is what its requests go through."""
 
@@ -201,22 +178,6 @@ class Device:
     def upload(self, work, frame, **more):
         return self.ask("PUT", self.path("/rounds/%s/update" % work["round"]),
                         frame, "Repr-Digest", **more)
-
-    def cut_off(self, work, frame, length):
-        """The same, whose connection ends after so many bytes. Where the
-        daemon says that it stands."""
-        path = self.path("/rounds/%s/update" % work["round"])
-        while True:
-            try:
-                self.ask("PUT", path, Broken(frame[:length], len(frame)),
-                         auth=Signed(self, "Repr-Digest", whole=frame))
-            except Cut:
-                pass
-            reply = self.ask("HEAD", path)
-            if reply.status_code == 204:
-                return int(reply.headers["Upload-Offset"])
-            # Nothing had come yet when it was asked.
-            assert reply.status_code == 404, reply.status_code
 
     def model(self, digest):
         reply = self.session.get(self.base_url + "/v1/models/" + digest)

@@ -172,7 +172,7 @@ def put_update(world):
 @recipe("lookAtUpdate")
 def look_at_update(world):
     x, work, frame = world.working()
-    x.cut_off(work, frame, 150)
+    world.daemon.cut_off(x, work, frame, 150)
     return parts({"task": x.task, "round": work["round"]}, auth=Signed(x))
 
 
@@ -188,7 +188,7 @@ def append(x, work, frame, offset, body=None):
 @recipe("appendUpdate", 201)
 def append_update(world):
     x, work, frame = world.working()
-    return append(x, work, frame, x.cut_off(work, frame, 150))
+    return append(x, work, frame, world.daemon.cut_off(x, work, frame, 150))
 
 
 @recipe("reportFailure")

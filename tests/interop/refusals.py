@@ -273,13 +273,13 @@ def of_nothing_that_is_kept(world):
 @recipe("appendUpdate", 409)
 def from_elsewhere(world):
     x, work, frame = world.working()
-    return append(x, work, frame, x.cut_off(work, frame, 150) - 1)
+    return append(x, work, frame, world.daemon.cut_off(x, work, frame, 150) - 1)
 
 
 @recipe("appendUpdate", 409)
 def of_another_update(world):
     x, work, frame = world.working()
-    offset = x.cut_off(work, frame, 150)
+    offset = world.daemon.cut_off(x, work, frame, 150)
     other = update_frame(work, x.model(work["base"]), step=0.002)
     return append(x, work, other, offset)
 
@@ -287,7 +287,7 @@ def of_another_update(world):
 @recipe("appendUpdate", 400)
 def the_rest_of_another(world):
     x, work, frame = world.working()
-    offset = x.cut_off(work, frame, 150)
+    offset = world.daemon.cut_off(x, work, frame, 150)
     return append(x, work, frame, offset, bytes(len(frame) - offset))
 
 
@@ -307,7 +307,7 @@ def too_late_to_go_on(world):
 def the_rest_of_what_is_unfit(world):
     x, work, _ = world.working()
     frame = update_frame(work, x.model(work["base"]), step=float("inf"))
-    return append(x, work, frame, x.cut_off(work, frame, 150))
+    return append(x, work, frame, world.daemon.cut_off(x, work, frame, 150))
 
 
 @recipe("getProof", 404)
