@@ -73,6 +73,10 @@ static const char schema_2_rounds[] =
     "UPDATE records SET assigned = round, staleness = 0, base = ("
     " SELECT r.base FROM rounds r"
     " WHERE r.task = records.task AND r.round = records.round) WHERE kind = 4;"
+    /* A device that gave work back may get it again in an asynchronous round.
+     */
+    "DROP INDEX one_assignment;"
+    "CREATE INDEX assignments ON records(task, round, device) WHERE kind = 2;"
     "DROP INDEX one_acknowledgement;"
     "CREATE UNIQUE INDEX one_acknowledgement ON"
     " records(task, assigned, device) WHERE kind = 4;"

@@ -302,6 +302,20 @@ static void tells_what_a_round_was(void **state)
     assert_int_equal(l.rs[0].round, 1);
 }
 
+/* Asynchronous rounds: who gave work back may be asked again. */
+static void a_device_may_be_assigned_again_in_a_round(void **state)
+{
+    struct bench *b = *state;
+    int64_t t = bench_add_task(b, "a", 1);
+    struct pf_record r = record(PF_REC_OPENED, 1, 1, 0);
+
+    write_one(b, t, &r, NULL);
+    r = record(PF_REC_ASSIGNED, 2, 1, 5);
+    write_one(b, t, &r, NULL);
+    r.at_ms = 3;
+    write_one(b, t, &r, NULL);
+}
+
 static void an_acknowledgement_stays_readable_for_ever(void **state)
 {
     struct bench *b = *state;
@@ -429,6 +443,7 @@ int main(void)
         TEST(what_was_not_committed_is_gone),
         TEST(refuses_a_second_acknowledgement_of_one_device),
         TEST(tells_what_a_round_was),
+        TEST(a_device_may_be_assigned_again_in_a_round),
         TEST(an_acknowledgement_stays_readable_for_ever),
         TEST(readers_see_committed_data_only),
         TEST(refuses_a_second_task_of_one_name),
