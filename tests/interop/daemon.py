@@ -27,6 +27,7 @@ CLIENT = "https://fed.example.org:8443"  # as in proto/openapi/
 ADMIN = "http://pocketfed"
 OPS = "http://127.0.0.1:9464"
 START_S = 20
+MEMORY = "/dev/shm"
 
 
 def spki_pin(certificate):
@@ -119,7 +120,11 @@ def end_of_sending(connection):
 class Daemon:
     def __init__(self, binaries):
         self.binaries = binaries
-        self.dir = tempfile.mkdtemp(prefix="pocketfed-interop-", dir="/tmp")
+        # In memory, where there is such a folder: nothing here is about what
+        # survives, and a busy disk takes its time for each fsync.
+        self.dir = tempfile.mkdtemp(
+            prefix="pocketfed-interop-",
+            dir=MEMORY if os.access(MEMORY, os.W_OK) else None)
         self.process = None
 
     def __enter__(self):
