@@ -37,6 +37,14 @@ void pf_leaf_write(const struct pf_leaf *leaf, uint8_t out[PF_LEAF_LEN])
     out[92] = (uint8_t)leaf->status;
 }
 
+void pf_leaf_hash(const struct pf_leaf *leaf, uint8_t out[32])
+{
+    uint8_t bytes[PF_LEAF_LEN];
+
+    pf_leaf_write(leaf, bytes);
+    pf_merkle_leaf(bytes, sizeof bytes, out);
+}
+
 enum pocketfed_status pf_leaf_read(const void *p, size_t n, struct pf_leaf *out)
 {
     const uint8_t *b = p;

@@ -42,6 +42,8 @@ struct pf_leaf {
 void pf_pseudonym(const uint8_t device[PF_DEVICE_LEN], const char *task,
                   uint64_t round, uint8_t out[32]);
 void pf_leaf_write(const struct pf_leaf *leaf, uint8_t out[PF_LEAF_LEN]);
+/* What stands for it in its tree: merkle.h's hash of those bytes. */
+void pf_leaf_hash(const struct pf_leaf *leaf, uint8_t out[32]);
 /* MALFORMED: another length, tag or status; *out is then untouched. */
 enum pocketfed_status pf_leaf_read(const void *p, size_t n,
                                    struct pf_leaf *out);

@@ -121,7 +121,7 @@ static enum pocketfed_status root_of(const struct pf_auditing *d,
 {
     struct pf_merkle_sum sum;
     struct pf_leaf *leaf;
-    uint8_t bytes[PF_LEAF_LEN], hash[32];
+    uint8_t hash[32];
     size_t i;
 
     *n = 0;
@@ -145,8 +145,7 @@ static enum pocketfed_status root_of(const struct pf_auditing *d,
     qsort(leaf, (size_t)*n, sizeof *leaf, pf_leaf_compare);
     pf_merkle_begin(&sum);
     for (i = 0; i < *n; i++) {
-        pf_leaf_write(&leaf[i], bytes);
-        pf_merkle_leaf(bytes, sizeof bytes, hash);
+        pf_leaf_hash(&leaf[i], hash);
         pf_merkle_add(&sum, hash);
     }
     pf_merkle_root(&sum, root);
@@ -156,10 +155,9 @@ static enum pocketfed_status root_of(const struct pf_auditing *d,
 
 static enum pocketfed_status add_leaf(void *ctx, const struct pf_leaf *leaf)
 {
-    uint8_t bytes[PF_LEAF_LEN], hash[32];
+    uint8_t hash[32];
 
-    pf_leaf_write(leaf, bytes);
-    pf_merkle_leaf(bytes, sizeof bytes, hash);
+    pf_leaf_hash(leaf, hash);
     pf_merkle_add(ctx, hash);
     return POCKETFED_OK;
 }

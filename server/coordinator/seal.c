@@ -51,14 +51,13 @@ static void add(void *ctx, const struct pf_counted *a)
 
 static void root(const struct leaves *l, uint8_t out[32])
 {
-    uint8_t bytes[PF_LEAF_LEN], hash[32];
     struct pf_merkle_sum sum;
+    uint8_t hash[32];
     size_t i;
 
     pf_merkle_begin(&sum);
     for (i = 0; i < l->n; i++) {
-        pf_leaf_write(&l->list[i], bytes);
-        pf_merkle_leaf(bytes, sizeof bytes, hash);
+        pf_leaf_hash(&l->list[i], hash);
         pf_merkle_add(&sum, hash);
     }
     pf_merkle_root(&sum, out);

@@ -77,10 +77,9 @@ static struct kept **find(struct kept **at, int64_t task, uint64_t round)
 
 static enum pocketfed_status add_leaf(void *ctx, const struct pf_leaf *leaf)
 {
-    uint8_t bytes[PF_LEAF_LEN], hash[32];
+    uint8_t hash[32];
 
-    pf_leaf_write(leaf, bytes);
-    pf_merkle_leaf(bytes, sizeof bytes, hash);
+    pf_leaf_hash(leaf, hash);
     return pf_merkle_tree_add(ctx, hash);
 }
 
