@@ -232,19 +232,17 @@ static int64_t lease_end(const struct pf_round *r, const struct pf_entry *e)
     return end;
 }
 
-/* A place for one more: while selecting, and later for those who gave theirs
- * back or whose lease is over, when too few are left to close the round. */
+/* A place for one more: as long as the round is open, for not everybody who is
+ * asked answers, and those who gave their place back or whose lease is over
+ * leave theirs to others. */
 static int has_room(struct pf_round *r, int64_t now_ms)
 {
-    const struct pf_task_round *t = &r->task->round;
     const struct pf_roster *roster = &r->roster[0];
-    uint32_t live;
 
     if (roster->n == roster->cap || !pf_round_is_open(r))
         return 0;
-    live = pf_roster_live(roster) - lapsed(r, now_ms);
-    return live <
-           (r->phase == PF_PHASE_SELECTING ? t->select.max : t->collect.min);
+    return pf_roster_live(roster) - lapsed(r, now_ms) <
+           r->task->round.select.max;
 }
 
 static void assignment(const struct pf_round *r, const struct pf_event *ev,

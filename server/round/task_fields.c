@@ -51,8 +51,9 @@ static const struct pf_json_field select_fields[] = {
          "Devices that are enough once min_s has passed; default: collect.max"),
      .min = 1, .max = DEVICES_MAX},
     {ROW(pf_window, max, U32,
-         "Devices that start the collecting at once; async: that train at "
-         "the same time; default: over_select times collect.max, rounded up"),
+         "Devices assigned at most, which start the collecting at once; async: "
+         "that train at the same time; default: over_select times collect.max, "
+         "rounded up"),
      .min = 1, .max = DEVICES_MAX},
     {ROW(pf_window, min_s, DOUBLE, "Seconds to go on when min are assigned"),
      .min = 0, .max = MONTH_S},

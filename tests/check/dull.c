@@ -299,9 +299,7 @@ static int has_place(void)
     for (struct work *w = work; w < end; w++)
         n += w->round == last;
     return async ? make_place()
-                 : n < 2 * t->select.max &&
-                       assigned(0) < (life[last].collecting ? t->collect.min
-                                                            : t->select.max);
+                 : n < 2 * t->select.max && assigned(0) < t->select.max;
 }
 
 static int too_stale(struct work *w)

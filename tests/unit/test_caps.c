@@ -141,7 +141,7 @@ static void who_is_silent_while_selecting_does_not_count_as_selected(void **st)
     assert_int_equal(engine_update(&e, 1, 1, 1)->kind, PF_ANSWER_ACK);
 }
 
-static void who_is_silent_later_is_replaced_when_too_few_are_left(void **state)
+static void who_is_silent_later_is_replaced(void **state)
 {
     (void)state;
     short_leases();
@@ -151,9 +151,10 @@ static void who_is_silent_later_is_replaced_when_too_few_are_left(void **state)
     assert_true(engine_waits(&e, 4, PF_WAIT_ROUND_FULL));
     engine_pass(&e, 19.999);
     assert_true(engine_waits(&e, 4, PF_WAIT_ROUND_FULL));
-    engine_pass(&e, 0.001); /* one is in, two are wanted */
+    engine_pass(&e, 0.001); /* one is in, two are silent */
     assert_true(engine_assigned(&e, 4));
-    assert_true(engine_waits(&e, 5, PF_WAIT_ROUND_FULL));
+    assert_true(engine_assigned(&e, 5));
+    assert_true(engine_waits(&e, 6, PF_WAIT_ROUND_FULL));
     assert_int_equal(engine_update(&e, 2, 1, 1)->kind, PF_ANSWER_ACK);
     assert_int_equal(engine_records(&e, PF_REC_CLOSED), 1); /* late, welcome */
 }
@@ -329,7 +330,7 @@ int main(void)
         TEST(a_device_rests_so_many_rounds_after_one_it_gave_to),
         TEST(an_assignment_says_for_how_long_it_holds),
         TEST(who_is_silent_while_selecting_does_not_count_as_selected),
-        TEST(who_is_silent_later_is_replaced_when_too_few_are_left),
+        TEST(who_is_silent_later_is_replaced),
         TEST(without_leases_silence_is_borne_until_the_phase_ends),
         TEST(abort_abandons_the_open_round_and_waits),
         TEST(abort_abandons_a_round_whose_model_is_being_made),

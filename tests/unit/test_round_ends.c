@@ -130,20 +130,31 @@ static void who_fails_while_selecting_makes_room_for_another(void **state)
     PHASE("collecting");
 }
 
-static void who_fails_later_is_replaced_only_when_too_few_are_left(void **state)
+static void who_fails_while_collecting_is_replaced_too(void **state)
 {
     (void)state;
     engine_go(&e);
     for (unsigned d = 1; d <= 3; d++)
         engine_assigned(&e, d);
+    PHASE("collecting");
     engine_failure(&e, 1, 1);
-    assert_true(
-        engine_waits(&e, 4, PF_WAIT_ROUND_FULL)); /* two can still do it */
-    engine_failure(&e, 2, 1);
     assert_true(
         engine_waits(&e, 1, PF_WAIT_ROUND_FULL)); /* not in the same round */
     assert_true(engine_assigned(&e, 4));
     assert_true(engine_waits(&e, 5, PF_WAIT_ROUND_FULL));
+}
+
+static void more_are_asked_than_are_needed_while_updates_come_in(void **state)
+{
+    (void)state;
+    e.task.round.select.min = 2; /* and 3 at most */
+    engine_go(&e);
+    engine_assigned(&e, 1);
+    engine_assigned(&e, 2);
+    PHASE("collecting");
+    assert_true(engine_assigned(&e, 3));
+    PHASE("collecting");
+    assert_true(engine_waits(&e, 4, PF_WAIT_ROUND_FULL));
 }
 
 static void replacements_are_bounded(void **state)
@@ -278,7 +289,8 @@ int main(void)
         TEST(a_failure_is_noted_once),
         TEST(a_failure_after_the_update_changes_nothing),
         TEST(who_fails_while_selecting_makes_room_for_another),
-        TEST(who_fails_later_is_replaced_only_when_too_few_are_left),
+        TEST(who_fails_while_collecting_is_replaced_too),
+        TEST(more_are_asked_than_are_needed_while_updates_come_in),
         TEST(replacements_are_bounded),
         TEST(a_paused_task_lets_the_open_round_end_and_opens_none),
         TEST(a_pause_ends_the_wait_after_an_abandoned_round),
