@@ -81,7 +81,8 @@ pf_need_apt() {
 
 PF_BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config
     libmicrohttpd-dev libgnutls28-dev libcurl4-openssl-dev libcjson-dev
-    libssl-dev libsqlite3-dev zlib1g-dev libpng-dev libinih-dev libcmocka-dev)
+    libssl-dev libsqlite3-dev zlib1g-dev libpng-dev libinih-dev libsodium-dev
+    libcmocka-dev)
 
 # Is build/PRESET configured, by this very tree?
 pf_configured() {

@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "daemon.h"
 #include "rotate.h"
+#include "sodium_ed25519.h"
 #include "sdnotify.h"
 #include "text.h"
 
@@ -225,6 +226,8 @@ int main(int argc, char **argv)
     struct pf_error err = {0};
     enum pocketfed_status st;
     sigset_t set;
+
+    pf_ed25519_by(&pf_sodium_ed25519);
 
     if (argc > 1 && strcmp(argv[1], "rotate-key") == 0)
         return rotate_key(&config, argc - 1, argv + 1);

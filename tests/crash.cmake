@@ -18,8 +18,8 @@ add_executable(pocketfedd-crash ${CMAKE_SOURCE_DIR}/server/main.c
   ${CRASH}/points.c)
 target_include_directories(pocketfedd-crash PRIVATE ${CMAKE_SOURCE_DIR}/server)
 target_link_libraries(pocketfedd-crash PRIVATE pf_crash_shim)
-pf_use_rooms(pocketfedd-crash pf_base pf_crypto pf_kernels pf_nn pf_data
-  pf_codec pf_formats pf_proto pf_round pf_store pf_coordinator pf_http
+pf_use_rooms(pocketfedd-crash pf_base pf_crypto pf_sodium pf_kernels pf_nn
+  pf_data pf_codec pf_formats pf_proto pf_round pf_store pf_coordinator pf_http
   pf_daemon)
 set_target_properties(pocketfedd-crash PROPERTIES
   RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)

@@ -1,8 +1,8 @@
 /* crypto.h - hashes, signatures, random bytes, the self-made certificate.
  *
  * The only room that includes OpenSSL (3.0 or later, fetched algorithms only,
- * never low-level calls).  No global state of ours; every function may be
- * called from any thread.
+ * never low-level calls).  Every function may be called from any thread; no
+ * global state but who computes Ed25519, see pf_ed25519_by.
  */
 #ifndef PF_CRYPTO_H
 #define PF_CRYPTO_H
@@ -63,6 +63,19 @@ enum pocketfed_status pf_key_sign(const struct pf_key *key, const void *msg,
 enum pocketfed_status pf_key_verify(const struct pf_key *key, const void *msg,
                                     size_t len,
                                     const uint8_t sig[PF_SIGNATURE_LEN]);
+
+/* Who computes Ed25519 (RFC 8032) instead of OpenSSL, for a program that checks
+ * thousands of signatures a second. Named once, before any thread; keys made
+ * before may be used after. What one of them signs or refuses the others do,
+ * for every key and signature that RFC 8032 makes. */
+struct pf_ed25519 {
+    /* 1 when sig is by the public key. */
+    int (*verify)(const uint8_t pub[32], const void *msg, size_t len,
+                  const uint8_t sig[PF_SIGNATURE_LEN]);
+    void (*sign)(const uint8_t seed[32], const uint8_t pub[32], const void *msg,
+                 size_t len, uint8_t sig[PF_SIGNATURE_LEN]);
+};
+void pf_ed25519_by(const struct pf_ed25519 *who); /* NULL: OpenSSL */
 
 /* Secret random bytes. */
 enum pocketfed_status pf_random(void *p, size_t n);

@@ -31,6 +31,13 @@ static const struct {
 };
 #define N_ALGS (sizeof algs / sizeof *algs)
 
+static const struct pf_ed25519 *ed25519_by; /* NULL: OpenSSL */
+
+void pf_ed25519_by(const struct pf_ed25519 *who)
+{
+    ed25519_by = who;
+}
+
 const char *pf_key_alg_name(enum pf_key_alg alg)
 {
     size_t i;
@@ -311,6 +318,25 @@ static size_t raw_to_der(const uint8_t *raw, uint8_t der[DER_MAX])
     return len > 0 ? (size_t)len : 0;
 }
 
+static int is_by_another(const struct pf_key *key)
+{
+    return ed25519_by && key->alg == PF_KEY_ED25519;
+}
+
+static enum pocketfed_status sign_by_another(const struct pf_key *key,
+                                             const void *msg, size_t len,
+                                             uint8_t sig[PF_SIGNATURE_LEN])
+{
+    uint8_t seed[32];
+    size_t seed_len = sizeof seed;
+    int ok = EVP_PKEY_get_raw_private_key(key->pkey, seed, &seed_len) == 1;
+
+    if (ok)
+        ed25519_by->sign(seed, key->public_key, msg, len, sig);
+    OPENSSL_cleanse(seed, sizeof seed);
+    return ok ? POCKETFED_OK : POCKETFED_INTERNAL;
+}
+
 enum pocketfed_status pf_key_sign(const struct pf_key *key, const void *msg,
                                   size_t len, uint8_t sig[PF_SIGNATURE_LEN])
 {
@@ -321,6 +347,8 @@ enum pocketfed_status pf_key_sign(const struct pf_key *key, const void *msg,
 
     if (!key->has_private)
         return POCKETFED_INVALID;
+    if (is_by_another(key))
+        return sign_by_another(key, msg, len, sig);
     ctx = EVP_MD_CTX_new();
     if (!ctx)
         return POCKETFED_NO_MEMORY;
@@ -354,6 +382,10 @@ enum pocketfed_status pf_key_verify(const struct pf_key *key, const void *msg,
     uint8_t der[DER_MAX];
     EVP_MD_CTX *ctx;
 
+    if (is_by_another(key))
+        return ed25519_by->verify(key->public_key, msg, len, sig)
+                   ? POCKETFED_OK
+                   : POCKETFED_PROOF;
     if (key->alg == PF_KEY_P256) {
         checked = der;
         checked_len = raw_to_der(sig, der);

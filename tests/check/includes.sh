@@ -34,6 +34,7 @@ BEGIN {
              "common/data common/codec common/formats"
     allow("common/base", "")
     allow("common/crypto", "common/base")
+    allow("common/sodium", "common/base common/crypto")
     allow("common/kernels", "common/base")
     allow("common/nn", "common/base common/crypto common/kernels")
     allow("common/data", "common/base")
@@ -45,11 +46,12 @@ BEGIN {
     allow("server/store", common " proto server/round")
     allow("server/coordinator", common " proto server/round server/store")
     allow("server/http", common " proto server/round server/store server/coordinator")
-    allow("server", common " proto server/round server/store server/coordinator server/http")
+    allow("server", common " common/sodium proto server/round server/store server/coordinator server/http")
     allow("client/cli", common " proto client server/round")
     allow("sim", common " proto client server/round")
 
     owner["^openssl/"] = " common/crypto "
+    owner["^sodium"] = " common/sodium "
     owner["^cjson/"] = " common/base "
     owner["^sqlite3"] = " server/store "
     owner["^(microhttpd|gnutls/)"] = " server/http "
