@@ -65,9 +65,9 @@ enum pocketfed_status pf_key_verify(const struct pf_key *key, const void *msg,
                                     const uint8_t sig[PF_SIGNATURE_LEN]);
 
 /* Who computes Ed25519 (RFC 8032) instead of OpenSSL, for a program that checks
- * thousands of signatures a second. Named once, before any thread; keys made
- * before may be used after. What one of them signs or refuses the others do,
- * for every key and signature that RFC 8032 makes. */
+ * thousands of signatures a second. Named once, before any thread and any key.
+ * What one of them signs or refuses the others do, for every key and signature
+ * that RFC 8032 makes. */
 struct pf_ed25519 {
     /* 1 when sig is by the public key. */
     int (*verify)(const uint8_t pub[32], const void *msg, size_t len,

@@ -12,7 +12,7 @@ struct pf_key {
     int has_private;
     size_t public_len;
     uint8_t public_key[PF_PUBLIC_MAX];
-    EVP_PKEY *pkey;
+    EVP_PKEY *pkey; /* NULL: public, and not for OpenSSL */
 };
 
 #endif

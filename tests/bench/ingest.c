@@ -7,6 +7,7 @@
 #include "modes.h"
 #include "proc.h"
 #include "say.h"
+#include "sodium_ed25519.h"
 
 static const struct {
     const char *name;
@@ -53,6 +54,7 @@ int main(int argc, char **argv)
     size_t i;
     int a;
 
+    pf_ed25519_by(&pf_sodium_ed25519); /* in the stages, as in the daemon */
     for (a = 1; a < argc; a++) {
         if (strcmp(argv[a], "-h") == 0 || strcmp(argv[a], "--help") == 0) {
             fputs(usage, stdout);
