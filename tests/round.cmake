@@ -36,6 +36,8 @@ add_test(NAME property_round_long COMMAND property_round 1000000 20260101)
 set_tests_properties(property_round_long PROPERTIES TIMEOUT 1800 LABELS long)
 pf_test(unit_sum LABEL unit SOURCES unit/test_sum.c ${FRAME}
   ROOMS ${ROUND_ROOMS})
+pf_test(unit_coords LABEL unit SOURCES unit/test_coords.c check/awkward.c
+        check/exact.c ROOMS ${ROUND_ROOMS})
 pf_test(unit_admit LABEL unit SOURCES unit/test_admit.c ${FRAME}
   ${CMAKE_SOURCE_DIR}/tests/check/guard.c ROOMS ${ROUND_ROOMS})
 pf_test(unit_publish LABEL unit SOURCES unit/test_publish.c

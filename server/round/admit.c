@@ -3,9 +3,9 @@
 #include <math.h>
 #include <string.h>
 #include "codec.h"
+#include "coords.h"
 #include "sum.h"
 
-#define LANES      8
 #define NORM_SLACK 1e-3 /* clients clip in float */
 #define MAX_LOSS   1e9  /* a report beyond it is none: it would spoil means */
 
@@ -87,24 +87,6 @@ static enum pocketfed_status check_section(const struct pf_expected *want,
     return POCKETFED_OK;
 }
 
-/* Sum of squares in double, in eight fixed lanes: the same bits everywhere and
- * vector code. Squares of floats cannot overflow a double, so the sum is
- * finite exactly when every x is. */
-static double squares(const float *x, size_t n)
-{
-    double lane[LANES] = {0}, total = 0;
-    size_t i, k;
-
-    for (i = 0; i + LANES <= n; i += LANES)
-        for (k = 0; k < LANES; k++)
-            lane[k] += (double)x[i + k] * (double)x[i + k];
-    for (; i < n; i++)
-        lane[i % LANES] += (double)x[i] * (double)x[i];
-    for (k = 0; k < LANES; k++)
-        total += lane[k];
-    return total;
-}
-
 static enum pocketfed_status
 check_numbers(const struct pf_expected *want, const struct pf_section *sec,
               const struct pf_codec *codec, float *scratch,
@@ -124,7 +106,7 @@ check_numbers(const struct pf_expected *want, const struct pf_section *sec,
                            codec->name, dim);
             return POCKETFED_REFUSED;
         }
-        part = squares(x, n);
+        part = pf_coords()->squares(x, n);
         if (!isfinite(part)) {
             pf_problem_set(why, PF_PROBLEM_NON_FINITE,
                            "a NaN or an infinity among coordinates %zu to %zu",

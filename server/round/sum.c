@@ -5,14 +5,7 @@
 #include "admit.h"
 #include "bytes.h"
 #include "codec.h"
-
-/* 1.5 * 2^52: for |v| < 2^51 the doubles v + MAGIC are one apart, so the
- * addition itself rounds v half to even, and the difference of the two bit
- * patterns is the rounded integer. No conversion, no branch: the loop below
- * becomes vector code. */
-#define MAGIC      6755399441055744.0
-#define MAGIC_BITS INT64_C(0x4338000000000000)
-#define LIGHT      2251799813685248.0 /* 2^51 */
+#include "coords.h"
 
 /* |x| a coordinate may have after scaling: 2^(bits-1) - 1. */
 static double limit(const struct pf_plan_update *u)
@@ -57,7 +50,7 @@ void pf_sum_free(struct pf_sum *s)
 }
 
 /* The largest float that is not clamped: limit / scale rounded down, so that
- * floats can be compared as they are, four at a time. */
+ * floats can be compared as they are. */
 static float clamp_at(const struct pf_plan_update *u)
 {
     const double exact = limit(u) / scale(u);
@@ -75,71 +68,20 @@ static float clamp_at(const struct pf_plan_update *u)
 size_t pf_sum_saturated(const struct pf_plan_update *u, const float *x,
                         size_t n)
 {
-    const float most = clamp_at(u);
-    uint32_t count = 0; /* a model has fewer than 2^32 parameters */
-    size_t i;
-
-    for (i = 0; i < n; i++)
-        count += (x[i] > most) | (x[i] < -most);
-    return count;
-}
-
-/* From a float to whole quanta: times `mul`, clamped, times `factor`. */
-struct quantiser {
-    double mul, lim, factor;
-};
-
-static inline double quanta(const struct quantiser *q, float x)
-{
-    double v = (double)x * q->mul; /* exact: a power of two */
-
-    v = v < q->lim ? v : q->lim;
-    v = v > -q->lim ? v : -q->lim;
-    return v * q->factor;
-}
-
-/* Any weight. */
-static void add_heavy(int64_t *restrict value, const float *restrict x,
-                      size_t n, struct quantiser q, int64_t weight)
-{
-    size_t i;
-
-    for (i = 0; i < n; i++) {
-        double v = quanta(&q, x[i]) + MAGIC;
-        int64_t bits;
-
-        memcpy(&bits, &v, sizeof bits);
-        value[i] += (bits - MAGIC_BITS) * weight;
-    }
-}
-
-/* The same integers where every product is below 2^51 and so exact in double:
- * vector units of x86-64 multiply no integers of 64 bits. */
-static void add_light(int64_t *restrict value, const float *restrict x,
-                      size_t n, struct quantiser q, double weight)
-{
-    size_t i;
-
-    for (i = 0; i < n; i++) {
-        double v = (quanta(&q, x[i]) + MAGIC) - MAGIC;
-        int64_t bits;
-
-        v = v * weight + MAGIC;
-        memcpy(&bits, &v, sizeof bits);
-        value[i] += bits - MAGIC_BITS;
-    }
+    return pf_coords()->outside(x, n, clamp_at(u));
 }
 
 void pf_sum_add(struct pf_sum *s, const struct pf_plan_update *u, size_t first,
                 const float *x, size_t n, uint64_t weight, double factor)
 {
-    const struct quantiser q = {scale(u), limit(u), factor};
+    const struct pf_quantiser q = {scale(u), limit(u), factor};
+    const struct pf_coords *coords = pf_coords();
     int64_t *value = s->value + first;
 
-    if (q.lim * (double)weight < LIGHT)
-        add_light(value, x, n, q, (double)weight);
+    if (q.lim * (double)weight < PF_COORDS_LIGHT)
+        coords->add_light(value, x, n, &q, (double)weight);
     else
-        add_heavy(value, x, n, q, (int64_t)weight);
+        coords->add_heavy(value, x, n, &q, (int64_t)weight);
     s->saturated += pf_sum_saturated(u, x, n);
 }
 
