@@ -27,7 +27,7 @@ static const char *const listeners[] = {"client", "admin", "ops"};
     X(records, "counter", "coordinator_records_total", "Records written")      \
     X(syncs, "counter", "segment_syncs_total", "Segment syncs")                \
     X(queue_depth, "gauge", "coordinator_queue_depth",                         \
-      "Events and jobs waiting or reserved")                                   \
+      "Events and jobs waiting")                                               \
     X(accepted, "counter", "updates_accepted_total",                           \
       "Updates counted towards a round")                                       \
     X(rounds_published, "counter", "rounds_published_total",                   \

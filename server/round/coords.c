@@ -83,5 +83,5 @@ static double squares(const float *x, size_t n)
 #define TEXT(a)     TEXT_(a)
 
 extern const struct pf_coords JOIN(pf_coords_, PF_ISA);
-const struct pf_coords JOIN(pf_coords_, PF_ISA) = {
-    TEXT(PF_ISA), add_heavy, add_light, outside, squares};
+const struct pf_coords JOIN(pf_coords_, PF_ISA) = {TEXT(PF_ISA), add_heavy,
+                                                   add_light, outside, squares};

@@ -72,8 +72,7 @@ static void every_instruction_set_gives_the_same_bits(void **state)
             p ? plan_at_the_limit((uint32_t)p * 100, &rng) : halves;
         const struct pf_quantiser q = {
             (double)(UINT64_C(1) << pf_plan_shift(&u)),
-            (double)((INT64_C(1) << (u.bits - 1)) - 1),
-            p % 3 ? 1 : 1 / 3.0};
+            (double)((INT64_C(1) << (u.bits - 1)) - 1), p % 3 ? 1 : 1 / 3.0};
 
         draw(&u, p);
         for (const struct pf_coords *const *c = pf_coords_here(); *c; c++) {

@@ -68,9 +68,10 @@ static void both_make_the_same_signatures_and_take_the_others(void **state)
  * second signature of one he has seen. */
 static void both_refuse_a_signature_whose_s_has_the_order_added(void **state)
 {
-    static const uint8_t order[32] = {
+    static const uint8_t order[] = {
         0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7,
-        0xa2, 0xde, 0xf9, 0xde, 0x14, [31] = 0x10};
+        0xa2, 0xde, 0xf9, 0xde, 0x14, 0,    0,    0,    0,    0,    0,
+        0,    0,    0,    0,    0,    0,    0,    0,    0,    0x10};
     struct pf_key *key = NULL;
     uint8_t sig[PF_SIGNATURE_LEN];
     unsigned carry = 0;
