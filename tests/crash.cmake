@@ -70,7 +70,7 @@ pf_crash(crash_damage LABEL fault TIMEOUT 300 SOURCES ${CRASH}/damage.c
   ${CRASH}/bed.c)
 pf_crash(crash_golden LABEL fault TIMEOUT 300 SOURCES ${CRASH}/golden.c
   ${CRASH}/shadow.c ${CRASH}/shadow_file.c)
-# The daemon's threads under load: asan and tsan run these, too.
+# The daemon's threads under load: tsan runs these, too.
 set_property(TEST crash_kills crash_power APPEND PROPERTY LABELS threads)
 
 # tests/run --long; other numbers and seeds: crash_kills KILLS SEED.
