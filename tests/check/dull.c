@@ -11,7 +11,9 @@ typedef unsigned long long number;
 
 static struct life {
     int64_t opened_ms, phase_ms;
-    int fate, collecting, model, rollback, measuring;
+    int fate, collecting, model, rollback, measuring /* 2: measured */;
+    number n, weight; /* of what counts in it */
+    double by;
 } life[MANY]; /* of each round, from 1 */
 static struct work {
     number device, round, models; /* there were so many models */
@@ -20,9 +22,9 @@ static struct work {
     int64_t at_ms;
     int state, forgotten, base, digest;
     unsigned stale;
-    double weight;
+    number weight;
 } work[MANY], *end = work; /* each assignment */
-static number last, ends, measured;
+static number last, ends;
 static int state, started, async, in_a_row /* rounds abandoned */;
 static int64_t now_ms, wait_ms /* of BACKOFF; 0: none */;
 static const struct pf_task *task;
@@ -31,10 +33,8 @@ static struct dull_words *records, effects;
 
 void dull_begin(const struct pf_task *t)
 {
-    memset(life, 0, (size_t)(last + 1) * sizeof life[0]);
-    memset(work, 0, (size_t)(end - work) * sizeof work[0]);
     end = work;
-    last = ends = measured = 0;
+    last = ends = 0;
     started = in_a_row = 0;
     state = PF_TASK_PAUSED;
     task = t;
@@ -82,27 +82,17 @@ static int lapsed(const struct work *w)
            passed(w->at_ms, t->lease_s > 0 ? t->lease_s : most);
 }
 
-static number assigned(int also_lapsed) /* sync: to the newest round, still */
+/* sync: to the newest round; still, also silent for too long, or ever */
+enum { STILL, SILENT, EVER };
+static number assigned(int how)
 {
     number n = 0;
 
     for (struct work *w = work; w < end; w++)
-        n += w->round == last && w->state != GIVEN_BACK &&
-             (also_lapsed || !lapsed(w));
+        n += w->round == last &&
+             (how == EVER ||
+              (w->state != GIVEN_BACK && (how == SILENT || !lapsed(w))));
     return n;
-}
-
-enum { N, WEIGHT, BY };
-static double sum(number r, int what) /* of what counts in round r */
-{
-    double n = 0;
-
-    for (struct work *w = work; w < end; w++)
-        if (w->state == COUNTED && w->counted == r)
-            n += what == N        ? 1
-                 : what == WEIGHT ? w->weight
-                                  : w->weight / sqrt(1.0 + w->stale);
-    return what == BY && !(async && task->round.discounted) ? 0 : n;
 }
 
 /* The device's assignment of that round, as far as it is remembered: sync, in
@@ -125,8 +115,8 @@ static void measure(int most)
     number new = newest(PUBLISHED);
 
     for (number r = 1; r <= last; r++)
-        most -= life[r].measuring;
-    if (!task->evaluate.data[0] || life[new].measuring || most <= 0)
+        most -= life[r].measuring == 1;
+    if (!new || !task->evaluate.data[0] || life[new].measuring || most <= 0)
         return;
     life[new].measuring = 1;
     EFFECT("evaluate %llu model %d\n", new, life[new].model);
@@ -137,8 +127,6 @@ static void set_state(int s, const char *reason)
     RECORD("state %llu: %d %s\n", last, s, reason);
     state = s;
     wait_ms = 0;
-    if (state == PF_TASK_FINISHED && newest(PUBLISHED) > measured)
-        measure(4);
 }
 
 static void abandon(number r, const char *reason)
@@ -166,37 +154,35 @@ static void finish(const char *why, const char *reason)
 {
     give_up(why);
     set_state(PF_TASK_FINISHED, reason);
+    measure(4);
 }
 
 static void stop(void)
 {
     const struct pf_task_stop *s = &task->stop;
+    int late = s->after_s > 0 && passed(life[1].opened_ms, s->after_s);
+    int many = s->rounds && models(0) >= s->rounds;
 
-    if (state == PF_TASK_FINISHED || last == 0)
-        return;
-    if (s->rounds && models(0) >= s->rounds)
-        finish("stopped", "rounds");
-    else if (s->after_s > 0 && passed(life[1].opened_ms, s->after_s))
-        finish("stopped", "time");
+    if (state != PF_TASK_FINISHED && last && (many || late))
+        finish("stopped", many ? "rounds" : "time");
 }
 
 static void begin(void)
 {
     number base = newest(PUBLISHED);
 
-    if (++last == MANY)
-        abort();
-    RECORD("opened %llu base %d\n", last, life[base].model);
-    life[last].opened_ms = life[last].phase_ms = now_ms;
-    life[last].collecting = async;
-    life[last].fate = OPEN;
+    RECORD("opened %llu base %d\n", ++last, life[base].model);
+    life[last] = (struct life){.opened_ms = now_ms,
+                               .phase_ms = now_ms,
+                               .fate = OPEN,
+                               .collecting = async};
     wait_ms = 0;
 }
 
 static void publish(number r, int model, number source)
 {
-    RECORD("published %llu model %d of %.0f weight %.0f by %.9g from %llu\n", r,
-           model, sum(r, N), sum(r, WEIGHT), sum(r, BY), source);
+    RECORD("published %llu model %d of %llu weight %llu by %.9g from %llu\n", r,
+           model, life[r].n, life[r].weight, life[r].by, source);
     life[r].fate = PUBLISHED;
     life[r].model = model;
     life[r].rollback = source != 0;
@@ -211,7 +197,7 @@ static void make_model(void) /* of the round that waits for it */
 
     if (r)
         EFFECT("finish %llu base %d by %.9g\n", r,
-               life[newest(PUBLISHED)].model, sum(r, BY));
+               life[newest(PUBLISHED)].model, life[r].by);
 }
 
 /* What the open round comes to; 0: nothing yet. */
@@ -219,10 +205,10 @@ static int go_on(struct life *l)
 {
     const struct pf_task_round *t = &task->round;
     const struct pf_window *w = l->collecting ? &t->collect : &t->select;
-    double in = sum(last, N);
 
-    if (in >= t->collect.max || (!l->collecting && assigned(0) >= w->max) ||
-        ((l->collecting ? in : (double)assigned(1)) >= w->min &&
+    if (l->n >= t->collect.max ||
+        (!l->collecting && assigned(STILL) >= w->max) ||
+        ((l->collecting ? l->n : assigned(SILENT)) >= w->min &&
          passed(l->phase_ms, w->min_s))) {
         RECORD("%s %llu\n", l->collecting ? "closed" : "collecting", last);
         l->phase_ms = now_ms;
@@ -291,17 +277,6 @@ static int make_place(void)
     return out || known < 2 * task->round.select.max;
 }
 
-static int has_place(void)
-{
-    const struct pf_task_round *t = &task->round;
-    number n = 0;
-
-    for (struct work *w = work; w < end; w++)
-        n += w->round == last;
-    return async ? make_place()
-                 : n < 2 * t->select.max && assigned(0) < t->select.max;
-}
-
 static int too_stale(struct work *w)
 {
     w->stale = async ? (unsigned)(models(1) + !!newest(CLOSED) - w->models) : 0;
@@ -312,23 +287,24 @@ static enum pf_wait_reason why_not(const struct work *w)
 {
     const struct pf_task_device *t = &task->device;
     number fits = !t->n_classes, gave = ev->u.checkin.last_round;
+    number most = task->round.select.max;
 
     for (size_t i = 0; i < t->n_classes; i++)
         fits |= !strcmp(t->classes[i], ev->u.checkin.device_class);
-    if (newest(OPEN) && w && w->counted == last)
-        return PF_WAIT_CONTRIBUTED;
-    if (state != PF_TASK_RUNNING)
-        return state == PF_TASK_PAUSED ? PF_WAIT_PAUSED : PF_WAIT_FINISHED;
-    if (!newest(OPEN))
-        return newest(CLOSED) ? PF_WAIT_PUBLISHING : PF_WAIT_BACKOFF;
-    if (!fits)
-        return PF_WAIT_NOT_ELIGIBLE;
-    if (t->max_updates && ev->u.checkin.updates >= t->max_updates)
-        return PF_WAIT_DONE;
-    if (gave && last <= gave + t->rest_rounds)
-        return PF_WAIT_RESTING;
-    return (w && w->round == last) || !has_place() ? PF_WAIT_ROUND_FULL
-                                                   : PF_WAIT_NONE;
+    return newest(OPEN) && w && w->counted == last ? PF_WAIT_CONTRIBUTED
+           : state == PF_TASK_PAUSED               ? PF_WAIT_PAUSED
+           : state != PF_TASK_RUNNING              ? PF_WAIT_FINISHED
+           : newest(CLOSED) && !newest(OPEN)       ? PF_WAIT_PUBLISHING
+           : !newest(OPEN)                         ? PF_WAIT_BACKOFF
+           : !fits                                 ? PF_WAIT_NOT_ELIGIBLE
+           : t->max_updates && ev->u.checkin.updates >= t->max_updates
+               ? PF_WAIT_DONE
+           : gave && last <= gave + t->rest_rounds ? PF_WAIT_RESTING
+           : w && w->round == last                 ? PF_WAIT_ROUND_FULL
+           : (async ? make_place()
+                    : assigned(EVER) < 2 * most && assigned(STILL) < most)
+               ? PF_WAIT_NONE
+               : PF_WAIT_ROUND_FULL;
 }
 
 static void checkin(void)
@@ -341,14 +317,12 @@ static void checkin(void)
 
     if (why == PF_WAIT_NONE && !again) {
         w = end++;
-        if (end == work + MANY)
-            abort();
-        w->state = GIVEN;
-        w->device = ev->device.ordinal;
-        w->round = last;
-        w->models = models(1);
-        w->base = model;
-        w->at_ms = now_ms;
+        *w = (struct work){.device = ev->device.ordinal,
+                           .round = last,
+                           .models = models(1),
+                           .at_ms = now_ms,
+                           .state = GIVEN,
+                           .base = model};
         RECORD("assigned %llu to %llu of class \"%s\"\n", last, w->device,
                ev->u.checkin.device_class);
     }
@@ -368,18 +342,15 @@ static enum pf_problem_id refusal(struct work *w)
         return PF_PROBLEM_NOT_ASSIGNED;
     if (!newest(OPEN) || (async ? update && too_stale(w) : ev->round < last))
         return PF_PROBLEM_ROUND_CLOSED;
-    if (async && update && sum(last, N) >= 2 * task->round.collect.max)
+    if (async && update && life[last].n >= 2 * task->round.collect.max)
         return PF_PROBLEM_BUSY;
     return theirs ? PF_PROBLEM_NONE : PF_PROBLEM_NOT_ASSIGNED;
 }
 
 static void acknowledge(const struct work *w, const char *again)
 {
-    if (w->digest != ev->u.update.digest[0])
-        ANSWER("problem already-different\n");
-    else
-        ANSWER("ack %llu in %llu base %d digest %d weight %.0f%s\n", w->round,
-               w->counted, w->base, w->digest, w->weight, again);
+    ANSWER("ack %llu in %llu base %d digest %d weight %llu%s\n", w->round,
+           w->counted, w->base, w->digest, w->weight, again);
 }
 
 static void take(struct work *w)
@@ -392,12 +363,16 @@ static void take(struct work *w)
         return;
     }
     w->digest = ev->u.update.digest[0];
-    w->weight = (double)ev->u.update.admitted.weight;
+    w->weight = ev->u.update.admitted.weight;
     w->state = COUNTED;
     w->counted = last;
+    life[last].n++;
+    life[last].weight += w->weight;
+    if (async && task->round.discounted)
+        life[last].by += (double)w->weight / sqrt(1.0 + w->stale);
     RECORD("accepted %llu from %llu for %llu base %d digest %d stale %u\n",
            last, w->device, w->round, w->base, w->digest, w->stale);
-    EFFECT("fold %llu of %llu digest %d weight %.0f x %.9g\n", last, w->device,
+    EFFECT("fold %llu of %llu digest %d weight %llu x %.9g\n", last, w->device,
            w->digest, w->weight, 1 / sqrt(1.0 + w->stale));
     acknowledge(w, "");
 }
@@ -409,8 +384,11 @@ static void on_work(void) /* OFFER, UPDATE, FAILURE */
     struct work *w = known ? work_of(ev->round) : NULL;
     enum pf_problem_id why = refusal(w);
 
-    if (w && update && w->state == COUNTED)
+    if (w && update && w->state == COUNTED &&
+        w->digest == ev->u.update.digest[0])
         acknowledge(w, " again");
+    else if (w && update && w->state == COUNTED)
+        ANSWER("problem already-different\n");
     else if (w && !update && w->state != GIVEN)
         ANSWER("done\n");
     else if (why)
@@ -443,10 +421,9 @@ static void evaluated(void)
 {
     double got = ev->u.evaluated.accuracy, wanted = task->stop.accuracy;
 
-    if (ev->round > last || !life[ev->round].measuring)
+    if (ev->round > last || life[ev->round].measuring != 1)
         return;
-    life[ev->round].measuring = 0;
-    measured = measured > ev->round ? measured : ev->round;
+    life[ev->round].measuring = 2;
     RECORD("evaluated %llu: %g\n", (number)ev->round, got);
     if (state != PF_TASK_FINISHED && wanted > 0 && got >= wanted &&
         models(0) >= task->stop.min_rounds)
@@ -489,7 +466,7 @@ static void resume(void)
 {
     make_model();
     for (number r = 1; r <= last; r++)
-        if (life[r].measuring)
+        if (life[r].measuring == 1)
             EFFECT("evaluate %llu model %d\n", r, life[r].model);
 }
 
@@ -503,6 +480,8 @@ void dull_step(const struct pf_event *event, struct dull_words *out)
         [PF_EV_RESUME] = resume,
     };
 
+    if (last + 9 > MANY || end == work + MANY)
+        abort(); /* a step makes one assignment and opens a few rounds */
     ev = event;
     records = out;
     now_ms = ev->now_ms;
