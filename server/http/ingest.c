@@ -46,7 +46,7 @@ static enum pf_next refuse(struct pf_exchange *ex, const struct pf_problem *p)
 {
     int status = pf_problem_rows[p->id].status;
 
-    if (p->id == PF_PROBLEM_ROUND_CLOSED)
+    if (p->id == PF_PROBLEM_ROUND_CLOSED || p->id == PF_PROBLEM_TASK_FINISHED)
         atomic_fetch_add(&ex->task->late, 1);
     else if (status != 503)
         atomic_fetch_add(&ex->task->refused, 1);

@@ -296,7 +296,7 @@ static void offer(const struct pf_round *r, const struct pf_event *ev,
     } else if (!is_training(lease)) {
         pf_answer_refuse(a, PF_PROBLEM_NOT_ASSIGNED, ev->round);
     } else if (r->phase != PF_PHASE_COLLECTING || too_stale(r, lease)) {
-        pf_answer_refuse(a, PF_PROBLEM_ROUND_CLOSED, ev->round);
+        pf_answer_closed(r, ev->round, a);
     } else if (r->buffer[0].n == buffer_cap(r)) {
         a->kind = PF_ANSWER_PROBLEM;
         pf_problem_set(&a->u.problem, PF_PROBLEM_BUSY,
@@ -342,10 +342,12 @@ static void failure(struct pf_stepping *s, const struct pf_event *ev,
 
     if (lease && !is_training(lease))
         return; /* said before, or it has contributed after all */
-    if (!lease || r->phase != PF_PHASE_COLLECTING) {
-        pf_answer_refuse(
-            a, lease ? PF_PROBLEM_ROUND_CLOSED : PF_PROBLEM_NOT_ASSIGNED,
-            ev->round);
+    if (!lease) {
+        pf_answer_refuse(a, PF_PROBLEM_NOT_ASSIGNED, ev->round);
+        return;
+    }
+    if (r->phase != PF_PHASE_COLLECTING) {
+        pf_answer_closed(r, ev->round, a);
         return;
     }
     rec = pf_step_draft(s, PF_REC_FAILED, r->round);

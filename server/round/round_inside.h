@@ -174,6 +174,9 @@ void pf_step_assign(struct pf_stepping *s, const struct pf_event *ev);
 /* Answers, from the state as it is; they change nothing but *a. */
 void pf_answer_refuse(struct pf_answer *a, enum pf_problem_id id,
                       uint64_t round);
+/* The round is closed, and perhaps the task finished. */
+void pf_answer_closed(const struct pf_round *r, uint64_t round,
+                      struct pf_answer *a);
 void pf_answer_go(struct pf_answer *a, enum pf_answer_kind kind, uint64_t round,
                   const uint8_t base[32]);
 /* An assignment: the same whenever the device asks, but for the time left. */

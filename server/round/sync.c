@@ -291,7 +291,7 @@ static void offer(const struct pf_round *r, const struct pf_event *ev,
         pf_answer_acknowledge(r, &e->device, ev->round, &e->accepted, a);
         a->again = 1;
     } else if (!open && ev->round != 0 && ev->round <= r->round) {
-        pf_answer_refuse(a, PF_PROBLEM_ROUND_CLOSED, ev->round);
+        pf_answer_closed(r, ev->round, a);
     } else if (!e || e->state != PF_ENTRY_ASSIGNED) {
         pf_answer_refuse(a, PF_PROBLEM_NOT_ASSIGNED, ev->round);
     } else {
@@ -331,7 +331,7 @@ static void failure(struct pf_stepping *s, const struct pf_event *ev,
         return; /* said before, or it has contributed after all */
     if (ev->round != 0 && ev->round <= r->round &&
         !(ev->round == r->round && pf_round_is_open(r))) {
-        pf_answer_refuse(a, PF_PROBLEM_ROUND_CLOSED, ev->round);
+        pf_answer_closed(r, ev->round, a);
         return;
     }
     if (!e) {

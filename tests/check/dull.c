@@ -341,7 +341,8 @@ static enum pf_problem_id refusal(struct work *w)
     if (ev->round == 0 || ev->round > last || (async && !theirs))
         return PF_PROBLEM_NOT_ASSIGNED;
     if (!newest(OPEN) || (async ? update && too_stale(w) : ev->round < last))
-        return PF_PROBLEM_ROUND_CLOSED;
+        return state == PF_TASK_FINISHED ? PF_PROBLEM_TASK_FINISHED
+                                         : PF_PROBLEM_ROUND_CLOSED;
     if (async && update && life[last].n >= 2 * task->round.collect.max)
         return PF_PROBLEM_BUSY;
     return theirs ? PF_PROBLEM_NONE : PF_PROBLEM_NOT_ASSIGNED;

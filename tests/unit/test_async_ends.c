@@ -117,9 +117,9 @@ static void finish_ends_the_task_and_everybody_hears_of_it(void **state)
         assert_int_equal(e.answer.u.checkin.final_model[0], 1);
     }
     engine_offer(&e, 2, 2, 1);
-    assert_true(engine_refused(&e, PF_PROBLEM_ROUND_CLOSED));
+    assert_true(engine_refused(&e, PF_PROBLEM_TASK_FINISHED));
     engine_failure(&e, 2, 2);
-    assert_true(engine_refused(&e, PF_PROBLEM_ROUND_CLOSED));
+    assert_true(engine_refused(&e, PF_PROBLEM_TASK_FINISHED));
     assert_int_equal(engine_offer(&e, 1, 2, 1)->kind, PF_ANSWER_ACK);
     engine_command(&e, PF_CMD_RESUME);
     assert_true(engine_refused(&e, PF_PROBLEM_STATE));

@@ -34,6 +34,10 @@ static void the_task_is_finished_after_its_rounds(void **state)
     has_finished("rounds");
     assert_true(engine_waits(&e, 1, PF_WAIT_FINISHED));
     assert_int_equal(e.answer.u.checkin.final_model[0], 2);
+    engine_offer(&e, 9, 2, 1); /* late: nothing will open for it again */
+    assert_true(engine_refused(&e, PF_PROBLEM_TASK_FINISHED));
+    engine_failure(&e, 9, 2);
+    assert_true(engine_refused(&e, PF_PROBLEM_TASK_FINISHED));
     assert_int_equal(engine_command(&e, PF_CMD_RESUME)->u.problem.id,
                      PF_PROBLEM_STATE);
     assert_int_equal(engine_offer(&e, 1, 2, 1)->kind, PF_ANSWER_ACK);
