@@ -289,9 +289,10 @@ static void a_round_closes_by_time_without_the_straggler(void **state)
     pf_round_now(&f.d, "t", 1, &r);
     pf_round_now(&f.d, "t", 2, &second);
     assert_int_equal(r.accepted, 2);
-    assert_int_equal(r.late + second.late, 1);
     assert_true(second.assigned == 3);
     assert_in_range(second.accepted, 2, 3);
+    /* Who is slow may be late for the second round, too. */
+    assert_in_range(r.late + second.late, 1, 4 - second.accepted);
     assert_true(pf_file_says(f.v[0].log, "\"dropped\""));
     pf_testdaemon_stop(&f.d);
 }
