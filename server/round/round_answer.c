@@ -9,6 +9,10 @@ void pf_answer_refuse(struct pf_answer *a, enum pf_problem_id id,
 {
     a->kind = PF_ANSWER_PROBLEM;
     switch (id) {
+    case PF_PROBLEM_ROUND_CLOSED:
+        pf_problem_set(&a->u.problem, id, "round %llu is closed",
+                       (unsigned long long)round);
+        break;
     case PF_PROBLEM_NOT_ASSIGNED:
         pf_problem_set(&a->u.problem, id,
                        "the device has no assignment in round %llu",
@@ -21,8 +25,7 @@ void pf_answer_refuse(struct pf_answer *a, enum pf_problem_id id,
                        (unsigned long long)round);
         break;
     default:
-        pf_problem_set(&a->u.problem, id, "round %llu is closed",
-                       (unsigned long long)round);
+        pf_problem_set(&a->u.problem, id, "the task is finished");
         break;
     }
 }
@@ -30,14 +33,10 @@ void pf_answer_refuse(struct pf_answer *a, enum pf_problem_id id,
 void pf_answer_closed(const struct pf_round *r, uint64_t round,
                       struct pf_answer *a)
 {
-    if (r->state != PF_TASK_FINISHED) {
-        pf_answer_refuse(a, PF_PROBLEM_ROUND_CLOSED, round);
-        return;
-    }
-    a->kind = PF_ANSWER_PROBLEM;
-    pf_problem_set(&a->u.problem, PF_PROBLEM_TASK_FINISHED,
-                   "round %llu is closed, and the task is finished",
-                   (unsigned long long)round);
+    pf_answer_refuse(a,
+                     r->state == PF_TASK_FINISHED ? PF_PROBLEM_TASK_FINISHED
+                                                  : PF_PROBLEM_ROUND_CLOSED,
+                     round);
 }
 
 void pf_answer_go(struct pf_answer *a, enum pf_answer_kind kind, uint64_t round,

@@ -40,6 +40,7 @@ static void the_task_is_finished_after_its_rounds(void **state)
     assert_true(engine_refused(&e, PF_PROBLEM_TASK_FINISHED));
     assert_int_equal(engine_command(&e, PF_CMD_RESUME)->u.problem.id,
                      PF_PROBLEM_STATE);
+    assert_string_equal(e.answer.u.problem.detail, "the task is finished");
     assert_int_equal(engine_offer(&e, 1, 2, 1)->kind, PF_ANSWER_ACK);
     assert_int_equal(engine_offer(&e, 1, 1, 2)->u.problem.id,
                      PF_PROBLEM_ALREADY_DIFFERENT);
