@@ -13,8 +13,8 @@
 #include "clock.h"
 #include "daemon.h"
 #include "rotate.h"
-#include "sodium_ed25519.h"
 #include "sdnotify.h"
+#include "sodium_ed25519.h"
 #include "text.h"
 
 #define NOT_STARTED "the daemon did not start"
@@ -227,8 +227,6 @@ int main(int argc, char **argv)
     enum pocketfed_status st;
     sigset_t set;
 
-    pf_ed25519_by(&pf_sodium_ed25519);
-
     if (argc > 1 && strcmp(argv[1], "rotate-key") == 0)
         return rotate_key(&config, argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "audit") == 0)
@@ -239,6 +237,7 @@ int main(int argc, char **argv)
     if (informed(&config))
         return EXIT_SUCCESS;
 
+    pf_ed25519_by(&pf_sodium_ed25519); /* rotate-key and audit: OpenSSL */
     /* Before any thread, so that all of them leave the signals to us. */
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&set);
